@@ -1,0 +1,65 @@
+"""The seam of all agents: prepared once in a box, run once per step of the task.
+
+An agent sees a Context and nothing else: no task folder, no tests, no solution, no host path. It may fail
+with AgentError; its own opinion of its work is a claim, kept beside the verdict.
+"""
+
+from collections.abc import Mapping
+from dataclasses import dataclass, field
+from typing import Protocol
+
+from mechagym.budget import Meter
+from mechagym.events import Emit
+from mechagym.records import Json
+from mechagym.sandbox.base import Box
+from mechagym.tasks.model import Task
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Context:
+    """All that an agent gets. `seconds_left` is already less the margin it should keep for itself."""
+
+    instruction: str
+    box: Box
+    meter: Meter
+    emit: Emit
+    step: str = "main"
+    model: str | None = None
+    user: str | None = None
+    seconds_left: float | None = None
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class AgentResult:
+    """How the agent says it ended. `claim` is its own opinion; `turns` None where it has none."""
+
+    claim: str | None = None
+    turns: int | None = None
+    exit_code: int | None = None
+    metadata: Mapping[str, Json] = field(default_factory=dict)
+
+
+class Agent(Protocol):
+    """One trial's agent, made by its factory for this trial and not reused."""
+
+    name: str
+    version: str
+
+    async def prepare(self, box: Box) -> None:
+        """Make ready in the box (at most 360 s). Raises AgentSetupError or SandboxError by blame."""
+        ...
+
+    async def run(self, context: Context) -> AgentResult:
+        """Work on the instruction until done; a cancel ends it. Raises AgentError."""
+        ...
+
+
+class AgentFactory(Protocol):
+    """What an entry point of `mechagym.agents` names: a class whose call makes one trial's agent.
+
+    `options` are the `--set agent.KEY=VALUE` of the job, as text. Only the oracle looks into `task`.
+    """
+
+    def __call__(self, *, task: Task, options: Mapping[str, str]) -> Agent:
+        """Make the agent. Raises ConfigError for an unknown or bad option."""
+        ...

@@ -1,0 +1,183 @@
+"""Budgets and meters: a limit holds because money is reserved before a call and settled after it.
+
+The invariant, at every moment and for every meter up the chain: settled + held + wanted ≤ limit. A meter is
+used by one event loop; a hold that is never settled stays counted, because what was sent may have been billed.
+"""
+
+import time
+from collections.abc import Callable, Iterator
+from contextlib import contextmanager
+from dataclasses import dataclass, field
+from typing import Literal
+
+from mechagym.errors import BudgetError, BudgetExhausted
+from mechagym.events import BudgetWarned, Emit
+from mechagym.records import Spend
+
+Limit = Literal["usd", "tokens", "seconds", "turns"]
+LIMITS: tuple[Limit, ...] = ("usd", "tokens", "seconds", "turns")
+WARN_AT = (75, 90)
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Budget:
+    """Limits of one meter; an absent one does not bind.
+
+    `tokens` is the sum of all six counts, cache reads too. `usd_basis` says which ledger `usd` limits.
+    """
+
+    usd: float | None = None
+    tokens: int | None = None
+    seconds: float | None = None
+    turns: int | None = None
+    usd_basis: Literal["billed", "imputed"] = "billed"
+
+    def __post_init__(self) -> None:
+        for name in LIMITS:
+            value = getattr(self, name)
+            if value is not None and not 0 <= value < float("inf"):
+                raise BudgetError(f"budget: {name} must be a number ≥ 0, not {value}")
+
+    def limit(self, name: Limit) -> float | None:
+        """The limit by name."""
+        value: float | None = getattr(self, name)
+        return value
+
+
+@dataclass(slots=True, eq=False)
+class Hold:
+    """A reservation: the worst case of one call. Settle or release it exactly once."""
+
+    want: Spend
+    turns: int = 0
+    open: bool = True
+
+
+@dataclass(slots=True, eq=False)
+class Meter:
+    """The ledger of one budget under its parent's. Make children with `spend`, never by hand."""
+
+    budget: Budget = Budget()
+    parent: "Meter | None" = None
+    emit: Emit | None = None
+    clock: Callable[[], float] = time.monotonic
+    settled: Spend = Spend()
+    turns: int = 0
+    _holds: list[Hold] = field(default_factory=list)
+    _warned: set[tuple[Limit, int]] = field(default_factory=set)
+    _began: float = 0.0
+
+    def __post_init__(self) -> None:
+        self._began = self.clock()
+
+    @contextmanager
+    def spend(self, budget: Budget, *, emit: Emit | None = None) -> "Iterator[Meter]":
+        """Open a child meter: what it spends counts here too; what it may spend is bound by both."""
+        child = Meter(budget=budget, parent=self, emit=emit or self.emit, clock=self.clock)
+        try:
+            yield child
+        finally:
+            for hold in child._holds:  # noqa: SLF001 – our own class: an open hold counts as spent
+                if hold.open:
+                    child.settle(hold, hold.want)
+
+    def reserve(self, want: Spend, *, turns: int = 0) -> Hold:
+        """Hold the worst case of a call here and in every parent, or in none.
+
+        Raises BudgetExhausted, naming the limit that would break.
+        """
+        for meter in self._chain():
+            meter._check(want, turns)
+        hold = Hold(want=want, turns=turns)
+        for meter in self._chain():
+            meter._holds.append(hold)
+        return hold
+
+    def settle(self, hold: Hold, spent: Spend) -> None:
+        """Replace a hold by what was really spent."""
+        self._close(hold)
+        for meter in self._chain():
+            meter.settled += spent
+            meter.turns += hold.turns
+            meter._warn()
+
+    def release(self, hold: Hold) -> None:
+        """Give a hold back: nothing was sent, or the provider refused before working."""
+        self._close(hold)
+
+    def adopt(self, spent: Spend, *, turns: int = 0) -> None:
+        """Count what was spent before a restart, refolded from events."""
+        for meter in self._chain():
+            meter.settled += spent
+            meter.turns += turns
+
+    @property
+    def held(self) -> Spend:
+        """The sum of all open holds."""
+        return sum((hold.want for hold in self._holds), Spend())
+
+    def used(self, name: Limit) -> float:
+        """Settled plus held, in the unit of the limit (usd by this budget's basis)."""
+        return self._amount(name, self.settled + self.held, self.turns + self._held_turns())
+
+    def left(self, name: Limit) -> float | None:
+        """What may still be reserved under this meter and all above; None where nothing binds."""
+        rooms = [
+            limit - meter.used(name)
+            for meter in self._chain()
+            if (limit := meter.budget.limit(name)) is not None
+        ]
+        return min(rooms, default=None)
+
+    def _chain(self) -> "Iterator[Meter]":
+        meter: Meter | None = self
+        while meter is not None:
+            yield meter
+            meter = meter.parent
+
+    def _check(self, want: Spend, turns: int) -> None:
+        for name in LIMITS:
+            limit = self.budget.limit(name)
+            if limit is None:
+                continue
+            wanted = self._amount(name, want, turns) if name != "seconds" else 0.0
+            used = self.used(name)
+            if used + wanted > limit or (name == "seconds" and used >= limit):
+                raise BudgetExhausted(
+                    f"budget: {name} limit of {limit:g} reached"
+                    f" ({used:g} used or held, {wanted:g} more asked)",
+                    reason=f"budget_{name}",
+                )
+
+    def _amount(self, name: Limit, spend: Spend, turns: int) -> float:
+        match name:
+            case "usd":
+                billed = self.budget.usd_basis == "billed"
+                return (spend.billed_nano if billed else spend.imputed_nano) / 1e9
+            case "tokens":
+                return spend.usage.tokens
+            case "turns":
+                return turns
+            case "seconds":
+                return self.clock() - self._began
+
+    def _held_turns(self) -> int:
+        return sum(hold.turns for hold in self._holds)
+
+    def _close(self, hold: Hold) -> None:
+        if not hold.open:
+            raise BudgetError("budget: this hold was settled or released before")
+        hold.open = False
+        for meter in self._chain():
+            meter._holds.remove(hold)
+
+    def _warn(self) -> None:
+        for name in LIMITS:
+            limit = self.budget.limit(name)
+            if not limit or self.emit is None:
+                continue
+            spent = self._amount(name, self.settled, self.turns)
+            for percent in WARN_AT:
+                if spent * 100 >= limit * percent and (name, percent) not in self._warned:
+                    self._warned.add((name, percent))
+                    self.emit(BudgetWarned(limit=name, percent=percent, spent=spent, of=limit))

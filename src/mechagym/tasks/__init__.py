@@ -1,0 +1,1 @@
+"""Task folders and datasets: read, checked, never written to."""
