@@ -1,4 +1,4 @@
-"""The house stands as drawn: imports go down, never in circles, and files and functions stay small."""
+"""The house stands as drawn: imports go down, never in circles; files and functions stay small."""
 
 import ast
 from collections.abc import Iterator

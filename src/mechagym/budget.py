@@ -1,7 +1,8 @@
 """Budgets and meters: a limit holds because money is reserved before a call and settled after it.
 
-The invariant, at every moment and for every meter up the chain: settled + held + wanted ≤ limit. A meter is
-used by one event loop; a hold that is never settled stays counted, because what was sent may have been billed.
+The invariant, at every moment and for every meter up the chain: settled + held + wanted ≤ limit. A
+meter is used by one event loop; a hold that is never settled stays counted, because what was sent
+may have been billed.
 """
 
 import time
@@ -23,7 +24,8 @@ WARN_AT = (75, 90)
 class Budget:
     """Limits of one meter; an absent one does not bind.
 
-    `tokens` is the sum of all six counts, cache reads too. `usd_basis` says which ledger `usd` limits.
+    `tokens` is the sum of all six counts, cache reads too. `usd_basis` says which ledger `usd`
+    limits.
     """
 
     usd: float | None = None
@@ -46,8 +48,9 @@ class Budget:
 
 @dataclass(slots=True, eq=False)
 class Hold:
-    """A reservation: the worst case of one call. Settle or release it exactly once."""
+    """A reservation: the worst case of one call. Its meter settles or releases it exactly once."""
 
+    meter: "Meter"
     want: Spend
     turns: int = 0
     open: bool = True
@@ -61,25 +64,27 @@ class Meter:
     parent: "Meter | None" = None
     emit: Emit | None = None
     clock: Callable[[], float] = time.monotonic
-    settled: Spend = Spend()
+    settled: Spend = field(default_factory=Spend)
     turns: int = 0
-    _holds: list[Hold] = field(default_factory=list)
-    _warned: set[tuple[Limit, int]] = field(default_factory=set)
-    _began: float = 0.0
+    _holds: list[Hold] = field(default_factory=list, init=False)
+    _warned: set[tuple[Limit, int]] = field(default_factory=set, init=False)
+    _began: float = field(default=0.0, init=False)
 
     def __post_init__(self) -> None:
         self._began = self.clock()
 
     @contextmanager
     def spend(self, budget: Budget, *, emit: Emit | None = None) -> "Iterator[Meter]":
-        """Open a child meter: what it spends counts here too; what it may spend is bound by both."""
+        """Open a child meter: what it spends counts here too; both bind what it may spend.
+
+        A hold that is still open at its end counts as spent: it may have been billed.
+        """
         child = Meter(budget=budget, parent=self, emit=emit or self.emit, clock=self.clock)
         try:
             yield child
         finally:
-            for hold in child._holds:  # noqa: SLF001 – our own class: an open hold counts as spent
-                if hold.open:
-                    child.settle(hold, hold.want)
+            for hold in tuple(child._holds):
+                hold.meter.settle(hold, hold.want)
 
     def reserve(self, want: Spend, *, turns: int = 0) -> Hold:
         """Hold the worst case of a call here and in every parent, or in none.
@@ -88,13 +93,13 @@ class Meter:
         """
         for meter in self._chain():
             meter._check(want, turns)
-        hold = Hold(want=want, turns=turns)
+        hold = Hold(meter=self, want=want, turns=turns)
         for meter in self._chain():
             meter._holds.append(hold)
         return hold
 
     def settle(self, hold: Hold, spent: Spend) -> None:
-        """Replace a hold by what was really spent."""
+        """Replace a hold by what was really spent, be it more than was held: a bill is a fact."""
         self._close(hold)
         for meter in self._chain():
             meter.settled += spent
@@ -105,11 +110,13 @@ class Meter:
         """Give a hold back: nothing was sent, or the provider refused before working."""
         self._close(hold)
 
-    def adopt(self, spent: Spend, *, turns: int = 0) -> None:
-        """Count what was spent before a restart, refolded from events."""
+    def adopt(self, spent: Spend, *, turns: int = 0, seconds: float = 0.0) -> None:
+        """Count what was spent before a restart, refolded from events; it warned then."""
         for meter in self._chain():
             meter.settled += spent
             meter.turns += turns
+            meter._began -= seconds
+            meter._warned.update((w.limit, w.percent) for w in meter._due())
 
     @property
     def held(self) -> Spend:
@@ -118,7 +125,7 @@ class Meter:
 
     def used(self, name: Limit) -> float:
         """Settled plus held, in the unit of the limit (usd by this budget's basis)."""
-        return self._amount(name, self.settled + self.held, self.turns + self._held_turns())
+        return self._amount(name, self.settled + self.held, self._all_turns())
 
     def left(self, name: Limit) -> float | None:
         """What may still be reserved under this meter and all above; None where nothing binds."""
@@ -140,12 +147,14 @@ class Meter:
             limit = self.budget.limit(name)
             if limit is None:
                 continue
-            wanted = self._amount(name, want, turns) if name != "seconds" else 0.0
-            used = self.used(name)
-            if used + wanted > limit or (name == "seconds" and used >= limit):
+            # one sum in whole nano-dollars, so that ten times 0.1 fits into 1
+            total = self._amount(name, self.settled + self.held + want, self._all_turns() + turns)
+            if total > limit or (name == "seconds" and total == limit):
+                used = self.used(name)
                 raise BudgetExhausted(
                     f"budget: {name} limit of {limit:g} reached"
-                    f" ({used:g} used or held, {wanted:g} more asked)",
+                    f" ({used:g} used or held, {total - used:g} more asked)",
+                    remedy=f"raise the limit for {name}, or ask for less",
                     reason=f"budget_{name}",
                 )
 
@@ -161,10 +170,12 @@ class Meter:
             case "seconds":
                 return self.clock() - self._began
 
-    def _held_turns(self) -> int:
-        return sum(hold.turns for hold in self._holds)
+    def _all_turns(self) -> int:
+        return self.turns + sum(hold.turns for hold in self._holds)
 
     def _close(self, hold: Hold) -> None:
+        if hold.meter is not self:
+            raise BudgetError("budget: a hold is settled or released by the meter that gave it")
         if not hold.open:
             raise BudgetError("budget: this hold was settled or released before")
         hold.open = False
@@ -172,12 +183,18 @@ class Meter:
             meter._holds.remove(hold)
 
     def _warn(self) -> None:
-        for name in LIMITS:
-            limit = self.budget.limit(name)
-            if not limit or self.emit is None:
-                continue
-            spent = self._amount(name, self.settled, self.turns)
-            for percent in WARN_AT:
-                if spent * 100 >= limit * percent and (name, percent) not in self._warned:
-                    self._warned.add((name, percent))
-                    self.emit(BudgetWarned(limit=name, percent=percent, spent=spent, of=limit))
+        for warning in self._due():
+            self._warned.add((warning.limit, warning.percent))
+            if self.emit is not None:
+                self.emit(warning)
+
+    def _due(self) -> list[BudgetWarned]:
+        """What was passed and not yet warned of."""
+        limits = [(name, limit) for name in LIMITS if (limit := self.budget.limit(name))]
+        spent = {name: self._amount(name, self.settled, self.turns) for name, _ in limits}
+        return [
+            BudgetWarned(limit=name, percent=percent, spent=spent[name], of=limit)
+            for name, limit in limits
+            for percent in WARN_AT
+            if spent[name] * 100 >= limit * percent and (name, percent) not in self._warned
+        ]

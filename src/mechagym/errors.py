@@ -20,8 +20,9 @@
     └── StoreError               host       no     –        the record cannot be kept
         └── JobLocked            user       no     –        another live process owns this job
 
-A class answers three questions as class attributes; an instance may answer differently only for `retry`
-(a pull that got "no such image" need not be tried again). A command's non-zero exit is data, never an error.
+A class answers three questions as class attributes; an instance may answer differently only for
+`retry` (a pull that got "no such image" need not be tried again). A command's non-zero exit is
+data, never an error.
 """
 
 from typing import ClassVar, Literal
@@ -75,7 +76,7 @@ class TaskRefused(TaskError):
 class SandboxError(MechagymError):
     """A backend or a box failed in a way that says nothing about the agent."""
 
-    blame = "sandbox"
+    blame: ClassVar[Blame] = "sandbox"
     retry = True
 
 

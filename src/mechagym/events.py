@@ -1,7 +1,8 @@
 """Events and ops: everything that happened, and everything a person asked for.
 
-An event is immutable and numbered within its subject (a trial or a job); every record, trajectory, cost figure
-and screen is a fold over events. Old ones always load: kinds are never renamed, fields only added with a default.
+An event is immutable and numbered within its subject (a trial or a job); every record, trajectory,
+cost figure and screen is a fold over events. Old ones always load: kinds are never renamed, fields
+only added with a default.
 """
 
 from collections.abc import Callable
@@ -320,7 +321,7 @@ Op = StopOp
 
 def body_to_json(body: EventBody) -> str:
     """One line of JSON; `kind` is the tag."""
-    return cast("bytes", adapter(type(body)).dump_json(body)).decode()
+    return adapter(type(body)).dump_json(body).decode()
 
 
 def body_from_json(text: str | bytes) -> EventBody:

@@ -1,7 +1,7 @@
 """The values that are kept: usage, verdicts, phases, outcomes and the record of a trial.
 
-No I/O here. Every value is frozen and survives a round trip through JSON (`to_json`, `from_json`); an old
-record always loads, so fields are only ever added, with a default.
+No I/O here. Every value is frozen and survives a round trip through JSON (`to_json`, `from_json`);
+an old record always loads, so fields are only ever added, with a default.
 """
 
 import secrets
@@ -49,7 +49,7 @@ class Phase(StrEnum):
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Usage:
-    """Six disjoint token counts, each ≥ 0; no token is in two of them. `web_searches` counts calls."""
+    """Six disjoint token counts, each ≥ 0; no token is in two. `web_searches` counts calls."""
 
     input: int = 0
     cache_read: int = 0
@@ -287,9 +287,13 @@ def new_id(length: int = 12) -> str:
     return "".join(secrets.choice(_ALPHABET) for _ in range(length))
 
 
-@cache
 def adapter(shape: Any) -> "TypeAdapter[Any]":
     """The pydantic adapter of a value or union, made once. Imported late: row 0 stays light."""
+    return _adapter(shape)
+
+
+@cache
+def _adapter(shape: Any) -> "TypeAdapter[Any]":
     from pydantic import TypeAdapter
 
     return TypeAdapter(shape)

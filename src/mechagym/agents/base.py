@@ -1,7 +1,7 @@
 """The seam of all agents: prepared once in a box, run once per step of the task.
 
-An agent sees a Context and nothing else: no task folder, no tests, no solution, no host path. It may fail
-with AgentError; its own opinion of its work is a claim, kept beside the verdict.
+An agent sees a Context and nothing else: no task folder, no tests, no solution, no host path. It
+may fail with AgentError; its own opinion of its work is a claim, kept beside the verdict.
 """
 
 from collections.abc import Mapping
@@ -17,7 +17,7 @@ from mechagym.tasks.model import Task
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Context:
-    """All that an agent gets. `seconds_left` is already less the margin it should keep for itself."""
+    """All an agent gets. `seconds_left` is already less the margin it should keep for itself."""
 
     instruction: str
     box: Box
@@ -46,7 +46,7 @@ class Agent(Protocol):
     version: str
 
     async def prepare(self, box: Box) -> None:
-        """Make ready in the box (at most 360 s). Raises AgentSetupError or SandboxError by blame."""
+        """Make ready in the box (at most 360 s). Raises AgentSetupError, SandboxError by blame."""
         ...
 
     async def run(self, context: Context) -> AgentResult:
@@ -57,7 +57,8 @@ class Agent(Protocol):
 class AgentFactory(Protocol):
     """What an entry point of `mechagym.agents` names: a class whose call makes one trial's agent.
 
-    `options` are the `--set agent.KEY=VALUE` of the job, as text. Only the oracle looks into `task`.
+    `options` are the `--set agent.KEY=VALUE` of the job, as text. Only the oracle looks into
+    `task`.
     """
 
     def __call__(self, *, task: Task, options: Mapping[str, str]) -> Agent:

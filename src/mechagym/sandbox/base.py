@@ -1,7 +1,8 @@
 """The seam of all backends: a `Sandbox` opens boxes, a `Box` is one isolated machine.
 
-Everything above speaks to these two protocols and to nothing else of a backend. A command's exit code is
-data; a box that is gone raises `BoxDied`; what a backend cannot enforce is refused by `admit`, never dropped.
+Everything above speaks to these two protocols and to nothing else of a backend. A command's exit
+code is data; a box that is gone raises `BoxDied`; what a backend cannot enforce is refused by
+`admit`, never dropped.
 """
 
 from collections.abc import Callable, Sequence
@@ -21,7 +22,7 @@ MIB = 1024 * 1024
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class NetworkPolicy:
-    """What a box may reach. `allowed_hosts` (allowlist only): names, `*.suffix`, addresses, CIDRs."""
+    """What a box may reach. `allowed_hosts` (allowlist): names, `*.suffix`, addresses, CIDRs."""
 
     mode: NetworkMode = "public"
     allowed_hosts: tuple[str, ...] = ()
@@ -36,7 +37,7 @@ class RegistryImage:
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class BuildImage:
-    """A Dockerfile in a context folder. `digest` is that of the folder's content: built once per digest."""
+    """A Dockerfile in its context; `digest` is of the folder's content: built once per digest."""
 
     context: Path
     digest: str
@@ -46,7 +47,7 @@ class BuildImage:
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class HostRoot:
-    """The host's own files, read-only, with a Dockerfile's lines replayed on top (fidelity: approximate)."""
+    """The host's files, read-only, a Dockerfile's lines replayed on top (fidelity: approximate)."""
 
     context: Path | None = None
     digest: str = ""
@@ -118,7 +119,7 @@ class BoxSpec:
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Capabilities:
-    """What a backend can do on this host. `agent_stop`: how exactly it tells services from the agent."""
+    """What a backend can do here. `agent_stop`: how exactly it tells services from the agent."""
 
     limits: frozenset[str]
     networks: frozenset[NetworkMode]
@@ -134,7 +135,7 @@ class Capabilities:
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Probe:
-    """Whether a backend can be used now; `remedy` is one command or sentence a person can act on."""
+    """Whether a backend can be used now; `remedy` is one command or sentence to act on."""
 
     usable: bool
     backend: str
@@ -157,7 +158,8 @@ class Removed:
 class ReapScope:
     """What a sweep may remove: ours only, and of those the dead, the expired, or one job's.
 
-    `images`: also images and root file systems that we built or pulled. `older_than_s` bounds their last use.
+    `images`: also images and root file systems that we built or pulled. `older_than_s` bounds their
+    last use.
     """
 
     job_id: str | None = None
@@ -171,8 +173,9 @@ class ExecOptions:
     """How a command runs. None for `cwd` and `user`: those of the box. Output is capped per stream:
     the head and the tail are kept. `on_output` sees every byte, in order, before the cap.
 
-    `background` returns at once with `pid`; the command then lives until the box closes or it is killed.
-    `fallback` asks for the backend's own exec instead of the box's helper (the suite runs both).
+    `background` returns at once with `pid`; the command then lives until the box closes or it is
+    killed. `fallback` asks for the backend's own exec instead of the box's helper (the suite runs
+    both).
     """
 
     cwd: str | None = None
@@ -190,7 +193,8 @@ class ExecOptions:
 class ExecResult:
     """How a command ended. `exit_code` is None where it was timed out or runs in the background.
 
-    `stdout` and `stderr` are at most `limit_bytes` each with the cut stated inside; the totals are exact.
+    `stdout` and `stderr` are at most `limit_bytes` each with the cut stated inside; the totals are
+    exact.
     """
 
     exit_code: int | None
@@ -242,16 +246,17 @@ class Box(Protocol):
     async def exec(self, argv: Sequence[str], options: ExecOptions = ...) -> ExecResult:
         """Run a command (no shell is put around it).
 
-        A timeout or a cancel kills every process the command started, within 2 s, also those that changed
-        session; partial output is returned. Without either, what it left in the background lives on.
+        A timeout or a cancel kills every process the command started, within 2 s, also those that
+        changed session; partial output is returned. Without either, what it left in the background
+        lives on.
         """
         ...
 
     async def put(self, source: Path | bytes, target: str) -> None:
         """Copy a file or folder (its content becomes `target`), or bytes as a file, into the box.
 
-        Modes, links and empty folders are kept, owner is root, parents are made, and what stands there is
-        overwritten, never followed when it is a link.
+        Modes, links and empty folders are kept, owner is root, parents are made, and what stands
+        there is overwritten, never followed when it is a link.
         """
         ...
 
@@ -267,7 +272,7 @@ class Box(Protocol):
         ...
 
     async def adopt(self, fork: "Box") -> None:
-        """Make a fork of this box its new self: this handle goes on as the fork, the old machine ends."""
+        """Make a fork of this box its new self: this handle goes on as it, the old machine ends."""
         ...
 
     async def alive(self) -> bool:
@@ -337,7 +342,8 @@ def admit(spec: BoxSpec, capabilities: Capabilities) -> list[str]:
 def unenforced(limits: Limits, capabilities: Capabilities) -> list[str]:
     """Name the limits that are asked for and that this backend can only declare, not enforce.
 
-    They are printed and recorded with the trial (`limits_enforced`); `--require-limits` refuses them.
+    They are printed and recorded with the trial (`limits_enforced`); `--require-limits` refuses
+    them.
     """
     names = ("cpus", "memory_mb", "storage_mb", "pids")
     return [n for n in names if getattr(limits, n) is not None and n not in capabilities.limits]

@@ -1,7 +1,7 @@
-"""What a task is to everybody else: frozen values, the same for every schema version and for Terminal-Bench 1.
+"""What a task is to everybody else: frozen values, the same for every schema and form.
 
-Numbers are in the units of their names; None means "not said" and binds nothing. Folders are only named
-here: nobody but the oracle, the verifier and the image builder opens them.
+Numbers are in the units of their names; None means "not said" and binds nothing. Folders are only
+named here: nobody but the oracle, the verifier and the image builder opens them.
 """
 
 from collections.abc import Mapping
@@ -92,7 +92,7 @@ class Collect:
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class VerifierSection:
-    """How a task is verified. `env` is raw: `${VAR}` and `${VAR:-default}` are resolved by the runner."""
+    """How a task is verified. `env` is raw: the runner resolves `${VAR}` and `${VAR:-default}`."""
 
     timeout_s: float = 600.0
     env: Mapping[str, str] = field(default_factory=dict)
@@ -108,8 +108,9 @@ class VerifierSection:
 class Step:
     """One thing to do and its tests. A single-step task has one, named `main`.
 
-    `tests_dir`, `solution_dir` and `workdir_files` are folders of the task that may be absent. `setup_script`
-    (multi-step) is `workdir/setup.sh`, run in the box before the agent gets this step.
+    `tests_dir`, `solution_dir` and `workdir_files` are folders of the task that may be absent.
+    `setup_script` (multi-step) is `workdir/setup.sh`, run in the box before the agent gets this
+    step.
     """
 
     name: str

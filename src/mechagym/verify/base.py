@@ -15,6 +15,7 @@ class Exam:
     """What is judged and where its papers go: `folder` is the trial's `verifier/` on the host.
 
     `env` is the verifier's, already resolved; `timeout_s` is after the job's multiplier.
+    `tests_in_image`: the box was opened from a verifier image that holds `/tests` already.
     """
 
     task: Task
@@ -23,11 +24,12 @@ class Exam:
     emit: Emit
     env: dict[str, str]
     timeout_s: float
+    tests_in_image: bool = False
 
 
 class Verifier(Protocol):
     """Something that can tell whether the work is done."""
 
     async def judge(self, exam: Exam, box: Box) -> Verdict:
-        """Run the tests and read the reward. Raises VerifierError with its reason, never a silent 0."""
+        """Run the tests, read the reward. Raises VerifierError, never a silent 0."""
         ...
