@@ -1,0 +1,46 @@
+"""The root of the command line: what commands there are, and what becomes of their errors."""
+
+from typing import Any
+
+import click
+
+from mechagym import __version__
+from mechagym.cli.failures import failure_of
+from mechagym.cli.lazy import later
+
+COMMANDS = {
+    "run": ("run:run", "Run agents on tasks and print what it came to."),
+    "tasks": ("tasks:tasks", "List, show, check, fetch, import and make tasks."),
+    "jobs": ("jobs:jobs", "List, show, compare, retry, resume, stop and remove jobs."),
+    "trials": ("trials:trials", "Look into single trials: record, logs, changes."),
+    "trajectory": ("trajectory:trajectory", "Work with ATIF trajectory files."),
+    "doctor": ("doctor:doctor", "Say what works on this host, and what to do about the rest."),
+    "clean": ("clean:clean", "Remove what dead processes of ours left behind."),
+    "completion": ("completion:completion", "Print the completion script of a shell."),
+}
+
+
+class Root(click.Group):
+    """The root group. Whatever a command raises is told to the person here, and nowhere else."""
+
+    def invoke(self, ctx: click.Context) -> Any:
+        """Run the command; errors leave as click's, with the exit code that fits the blame."""
+        try:
+            return super().invoke(ctx)
+        except BaseException as error:
+            raise failure_of(error) from error
+
+
+@click.group(
+    cls=Root,
+    commands=later("mechagym.cli", COMMANDS),
+    context_settings={"help_option_names": ["-h", "--help"], "max_content_width": 100},
+)
+@click.version_option(__version__, "-V", "--version", message="mechagym %(version)s")
+def mechagym() -> None:
+    """Measure, improve and put to work coding agents.
+
+    \b
+    Try:  mechagym doctor
+          mechagym run examples/tasks -a oracle
+    """
