@@ -1,0 +1,1 @@
+"""Trials and jobs: one agent on one task, and many of them with one frozen config."""

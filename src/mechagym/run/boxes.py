@@ -1,0 +1,113 @@
+"""From a task to the spec of its box: which image, which limits, which network, for agent and verifier."""
+
+from pathlib import Path
+
+from mechagym.errors import TaskRefused
+from mechagym.run.config import Rules
+from mechagym.sandbox.base import (
+    BoxSpec,
+    BuildImage,
+    Healthcheck,
+    HostRoot,
+    Image,
+    Labels,
+    Limits,
+    NetworkPolicy,
+    RegistryImage,
+)
+from mechagym.tasks.model import Environment, Step, Task
+
+
+def agent_box(task: Task, rules: Rules, labels: Labels) -> BoxSpec:
+    """The box that the agent works in. Raises TaskRefused where the task names no image at all."""
+    return _spec(task, task.environment, image_of(task, rules), labels)
+
+
+def verifier_box(task: Task, step: Step, rules: Rules, labels: Labels) -> BoxSpec:
+    """A box of its own for the verifier: its image if the task has one, else the task's own."""
+    environment = step.verifier.environment or task.environment
+    image = image_of(task, rules)
+    if rules.base == "image" and step.verifier.environment and environment.docker_image:
+        image = RegistryImage(reference=environment.docker_image)
+    elif task.verifier_dockerfile is not None:
+        image = _built(task.verifier_dockerfile, f"{task.digest}-tests", environment, rules)
+    return _spec(task, environment, image, labels)
+
+
+def image_of(task: Task, rules: Rules) -> Image:
+    """The image by the rule of the task format: `docker_image`, else the Dockerfile, else a refusal."""
+    environment = task.environment
+    dockerfile = task.dockerfile
+    if environment.docker_image and not (rules.force_build and dockerfile) and rules.base == "image":
+        return RegistryImage(reference=environment.docker_image)
+    if dockerfile is not None:
+        return _built(dockerfile, task.environment_digest or task.digest, environment, rules)
+    if rules.base == "host":
+        return HostRoot()
+    raise TaskRefused(
+        f"{task.task_id}: neither a docker_image nor an environment/Dockerfile",
+        remedy="add one of them, or run it on this host's own root with --base host",
+        reason="no_image",
+    )
+
+
+def agent_network(task: Task, step: Step) -> NetworkPolicy:
+    """The policy while the agent works: the step's own, else the environment's."""
+    return _network(task.environment, step.agent.network, step.agent.allowed_hosts)
+
+
+def verifier_network(task: Task, step: Step) -> NetworkPolicy:
+    """The policy while the tests run: the verifier's own, else the environment's."""
+    environment = step.verifier.environment or task.environment
+    return _network(environment, step.verifier.network, step.verifier.allowed_hosts)
+
+
+def _network(
+    environment: Environment, mode: str | None, hosts: tuple[str, ...] | None
+) -> NetworkPolicy:
+    own = mode or environment.network
+    allowed = (hosts if hosts is not None else environment.allowed_hosts) or ()
+    match own:
+        case "public" | "no-network":
+            return NetworkPolicy(mode=own)
+        case "allowlist":
+            return NetworkPolicy(mode=own, allowed_hosts=allowed)
+        case _:
+            raise TaskRefused(f"unknown network mode {own!r}", reason="network_mode")
+
+
+def _built(dockerfile: Path, digest: str, environment: Environment, rules: Rules) -> Image:
+    shape = HostRoot if rules.base == "host" else BuildImage
+    return shape(
+        context=dockerfile.parent,
+        digest=digest,
+        dockerfile=dockerfile.name,
+        timeout_s=environment.build_timeout_s,
+    )
+
+
+def _spec(task: Task, environment: Environment, image: Image, labels: Labels) -> BoxSpec:
+    check = environment.healthcheck
+    return BoxSpec(
+        image=image,
+        workdir=environment.workdir,
+        env=dict(environment.env),
+        limits=Limits(
+            cpus=environment.cpus,
+            memory_mb=environment.memory_mb,
+            storage_mb=environment.storage_mb,
+            gpus=environment.gpus,
+        ),
+        network=_network(environment, None, None),
+        healthcheck=check
+        and Healthcheck(
+            command=check.command,
+            interval_s=check.interval_s,
+            timeout_s=check.timeout_s,
+            start_period_s=check.start_period_s,
+            retries=check.retries,
+        ),
+        labels=labels,
+        compose=task.compose_file,
+        os=environment.os,
+    )

@@ -1,0 +1,1 @@
+"""Engines: what spreads trials over this machine, or over many."""
