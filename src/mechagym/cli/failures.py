@@ -4,7 +4,7 @@
 |---------------------------------------|------------------------------------|-----------|
 | the user's or the task's fault        | `error: message`, remedy           | 2         |
 | another MechagymError                 | `error: message`, remedy           | 1         |
-| Ctrl-C                                | `stopped`                          | 130       |
+| Ctrl-C                                | `error: stopped`                   | 130       |
 | our fault                             | one line, and the report's file    | 1         |
 """
 
@@ -17,17 +17,17 @@ import click
 
 from mechagym.errors import MechagymError
 
-INTERRUPTED = 130
 USER_BLAMED = frozenset({"user", "task"})
 
 
 class Failure(click.ClickException):
     """An error as it is told: message and remedy on stderr, then the exit code."""
 
-    def __init__(self, message: str, *, exit_code: int, remedy: str | None = None) -> None:
+    exit_code = 1
+
+    def __init__(self, message: str, *, remedy: str | None = None) -> None:
         super().__init__(message)
         self.remedy = remedy
-        self.exit_code = exit_code
 
     def show(self, file: IO[Any] | None = None) -> None:
         """Write it to stderr; the word `error` in red where colours are wanted."""
@@ -37,30 +37,29 @@ class Failure(click.ClickException):
             click.echo(f"  {line}", file=target)
 
 
-class Interrupted(click.ClickException):
-    """Ctrl-C before a job could say how to resume."""
+class Misuse(Failure):
+    """What the person, or the task they gave, can put right."""
 
-    exit_code = INTERRUPTED
+    exit_code = 2
 
-    def __init__(self) -> None:
-        super().__init__("stopped")
 
-    def show(self, file: IO[Any] | None = None) -> None:
-        """Write the one word."""
-        click.echo(self.message, file=file or sys.stderr)
+class Interrupted(Failure):
+    """Ctrl-C where there is no job that could say how to resume."""
+
+    exit_code = 130
 
 
 def failure_of(error: BaseException) -> BaseException:
-    """Turn what a command raised into what click shows. Click's own and a closed pipe go through."""
+    """Turn what a command raised into what click shows; click's own and a closed pipe pass."""
     error = _single(error)
     match error:
         case click.ClickException() | click.exceptions.Exit() | click.Abort() | SystemExit():
             return error
         case KeyboardInterrupt():
-            return Interrupted()
+            return Interrupted("stopped")
         case MechagymError():
-            code = 2 if error.blame in USER_BLAMED else 1
-            return Failure(error.message, remedy=error.remedy, exit_code=code)
+            told = Misuse if error.blame in USER_BLAMED else Failure
+            return told(error.message, remedy=error.remedy)
         case OSError(errno=errno.EPIPE):
             return error
         case _:
@@ -93,5 +92,5 @@ def _crash(error: BaseException) -> Failure:
         report = folder / f"{at:%Y%m%dT%H%M%S}-{type(error).__name__}.txt"
         report.write_text(f"{at.isoformat()}\n{' '.join(sys.argv)}\n\n{text}", encoding="utf-8")
     except OSError as refused:
-        return Failure(what, remedy=f"no report could be kept ({refused}):\n{text}", exit_code=1)
-    return Failure(what, remedy=f"this is a fault of ours; the report is {report}", exit_code=1)
+        return Failure(what, remedy=f"no report could be kept ({refused}):\n{text}")
+    return Failure(what, remedy=f"this is a fault of ours; the report is {report}")

@@ -1,4 +1,4 @@
-"""Commands that are imported when they are used: `mechagym --help` reads names and one line each, no code."""
+"""Commands that are imported when they are used: `--help` of a group reads one line of each."""
 
 from collections.abc import Mapping
 from importlib import import_module
@@ -8,7 +8,7 @@ import click
 
 
 class Later(click.Command):
-    """Stands for the command at `module:attribute`; becomes it as soon as its arguments are parsed."""
+    """Stands for the command at `module:attribute`; becomes it when its arguments are parsed."""
 
     def __init__(self, name: str, target: str, short_help: str) -> None:
         super().__init__(name, short_help=short_help)

@@ -1,0 +1,188 @@
+"""What holds on this machine: the only place where the environment is read.
+
+A setting comes from the first of: a flag, `MECHAGYM_<NAME>`, `./mechagym.toml`, the user's
+`~/.config/mechagym/settings.toml`, its default. Where it came from is kept beside it.
+"""
+
+import os
+import shutil
+import sys
+from collections.abc import Iterator, Mapping
+from dataclasses import dataclass, field
+from pathlib import Path
+from typing import Any
+
+from pydantic import BaseModel, ConfigDict, PositiveFloat, PositiveInt, ValidationError
+
+from mechagym.cli.spelling import did_you_mean
+from mechagym.cli.written import faults_of, read_written
+from mechagym.errors import ConfigError
+
+PREFIX = "MECHAGYM_"
+PROJECT_FILE = "mechagym.toml"
+WELL_KNOWN_TASKS = "~/code/terminal-bench-2"
+DEFAULT = "default"
+
+
+class Written(BaseModel):
+    """What a settings file, the variables or the flags may say; every key is optional.
+
+    `tasks` is a dataset: folder, `git+URL` or name. `image_cache_gb` bounds the images and root
+    file systems that are kept. `concurrent` is the number of trials at once.
+    """
+
+    model_config = ConfigDict(extra="forbid", frozen=True)
+
+    data_dir: Path | None = None
+    cache_dir: Path | None = None
+    jobs_dir: Path | None = None
+    store: str | None = None
+    sandbox: str | None = None
+    tasks: str | None = None
+    docker_host: str | None = None
+    concurrent: PositiveInt | None = None
+    image_cache_gb: PositiveFloat | None = None
+
+
+PATHS = frozenset({"data_dir", "cache_dir", "jobs_dir"})
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Terminal:
+    """Where progress is shown (stderr). `live`: it can be redrawn; `width` in columns."""
+
+    live: bool
+    color: bool
+    width: int
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Settings:
+    """All settings with their values found. `origins` says by name where each came from.
+
+    `environ` is the host's environment, for what a task asks of it by name (`${VAR}`); never shown.
+    """
+
+    data_dir: Path
+    cache_dir: Path
+    jobs_dir: Path
+    store: str
+    sandbox: str
+    tasks: str | None
+    docker_host: str | None
+    concurrent: int
+    image_cache_gb: float
+    terminal: Terminal
+    origins: Mapping[str, str]
+    warnings: tuple[str, ...] = ()
+    environ: Mapping[str, str] = field(default_factory=dict, repr=False)
+
+
+def load(flags: Mapping[str, object] | None = None) -> Settings:
+    """Find every setting. `flags` are those of the command line, None where not given.
+
+    Raises ConfigError naming the file and line, the variable or the flag.
+    """
+    environ = dict(os.environ)
+    found: dict[str, Any] = {}
+    origins: dict[str, str] = {}
+    for origin, values in _layers(flags or {}, environ):
+        for name, value in values.items():
+            if value is not None and name not in found:
+                found[name], origins[name] = value, origin
+    for name, (origin, value) in _defaults(found, environ).items():
+        if name not in found:
+            found[name], origins[name] = value, origin
+    return Settings(
+        **found,
+        origins=origins,
+        environ=environ,
+        terminal=_terminal(environ),
+        warnings=tuple(_unknown_variables(environ)),
+    )
+
+
+def data_dir() -> Path:
+    """Where records and crash reports go when the settings themselves cannot be read."""
+    told = os.environ.get(f"{PREFIX}DATA_DIR")
+    return Path(told).expanduser() if told else _xdg(os.environ, "DATA", ".local/share")
+
+
+def user_file(environ: Mapping[str, str]) -> Path:
+    """The user's settings file."""
+    return _xdg(environ, "CONFIG", ".config") / "settings.toml"
+
+
+def _layers(
+    flags: Mapping[str, object], environ: Mapping[str, str]
+) -> Iterator[tuple[str, dict[str, Any]]]:
+    """Each source with its name, strongest first."""
+    variables = {
+        name: value
+        for name in Written.model_fields
+        if (value := environ.get(f"{PREFIX}{name.upper()}"))
+    }
+    yield "flag", _checked(flags, lambda name: f"--{name.replace('_', '-')}")
+    yield "environment", _checked(variables, lambda name: f"{PREFIX}{name.upper()}")
+    for path in (Path(PROJECT_FILE), user_file(environ)):
+        if path.is_file():
+            yield str(path), _rooted(read_written(path, Written).model_dump(), path.parent)
+
+
+def _checked(values: Mapping[str, object], called: Any) -> dict[str, Any]:
+    """Values that came as text, in their types. `called` gives the name that the person used."""
+    try:
+        return _rooted(Written.model_validate(values).model_dump(), Path())
+    except ValidationError as error:
+        faults = [f"{called(str(p[0]))}: {what}" for p, what in faults_of(error, Written)]
+        raise ConfigError("\n".join(faults)) from error
+
+
+def _rooted(values: dict[str, Any], folder: Path) -> dict[str, Any]:
+    """Make paths absolute: `~` is the home, the relative stands beside the file that says it."""
+    for name in PATHS:
+        if values[name] is not None:
+            values[name] = (folder / values[name].expanduser()).absolute()
+    tasks = values["tasks"]
+    if tasks and tasks.startswith((".", "~")):
+        values["tasks"] = str((folder / Path(tasks).expanduser()).absolute())
+    return values
+
+
+def _defaults(found: Mapping[str, Any], environ: Mapping[str, str]) -> dict[str, tuple[str, Any]]:
+    """What holds where nobody said anything; some of it depends on what was said."""
+    data = found.get("data_dir") or _xdg(environ, "DATA", ".local/share")
+    tasks = Path(WELL_KNOWN_TASKS).expanduser()
+    return {
+        "data_dir": (DEFAULT, data),
+        "cache_dir": (DEFAULT, _xdg(environ, "CACHE", ".cache")),
+        "jobs_dir": (DEFAULT, Path("jobs").absolute()),
+        "store": (DEFAULT, f"sqlite:///{data / 'mechagym.db'}"),
+        "sandbox": (DEFAULT, "auto"),
+        "tasks": (WELL_KNOWN_TASKS, str(tasks)) if tasks.is_dir() else (DEFAULT, None),
+        "docker_host": ("DOCKER_HOST", environ.get("DOCKER_HOST") or None),
+        "concurrent": (DEFAULT, 4),
+        "image_cache_gb": (DEFAULT, 50.0),
+    }
+
+
+def _xdg(environ: Mapping[str, str], kind: str, below_home: str) -> Path:
+    told = environ.get(f"XDG_{kind}_HOME", "")
+    base = Path(told) if Path(told).is_absolute() else Path.home() / below_home
+    return base / "mechagym"
+
+
+def _terminal(environ: Mapping[str, str]) -> Terminal:
+    live = sys.stderr.isatty() and environ.get("TERM") != "dumb"
+    return Terminal(
+        live=live,
+        color=live and not environ.get("NO_COLOR"),
+        width=shutil.get_terminal_size((80, 24)).columns,
+    )
+
+
+def _unknown_variables(environ: Mapping[str, str]) -> Iterator[str]:
+    known = {f"{PREFIX}{name.upper()}" for name in Written.model_fields}
+    for name in sorted(environ):
+        if name.startswith(PREFIX) and name not in known:
+            yield f"{name} is not a setting and has no effect{did_you_mean(name, known)}"
