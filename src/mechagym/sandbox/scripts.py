@@ -1,0 +1,57 @@
+"""How a task's scripts get into a box and are started there: the same for solutions and for tests.
+
+Real scripts have no shebang or one on a later line, no x bit, need bash, or run where there is
+none. The box may have been left by a hostile agent, so what stands at the target is removed first,
+be it a link or a folder.
+"""
+
+from collections.abc import Sequence
+from pathlib import Path
+
+from mechagym.errors import SandboxError
+from mechagym.sandbox.base import Box, ExecOptions
+
+# a folder that stays is a mount point: it is good enough when it is empty and no link
+_CLEAR = """
+for path in "$@"; do
+    parent=${path%/*}
+    if [ -n "$parent" ] && [ -L "$parent" ]; then rm -f -- "$parent"; fi
+    rm -rf -- "$path" 2>/dev/null
+    if [ -L "$path" ]; then echo "$path is still a link"; exit 1; fi
+    if [ -e "$path" ] && [ -n "$(ls -A -- "$path")" ]; then echo "$path is not empty"; exit 1; fi
+done
+"""
+_RUNNABLE = """find "$1" -name '*.sh' -exec chmod a+rx {} + 2>/dev/null || chmod -R a+rx -- "$1" """
+# given the x bit, `bash -c` obeys a shebang, and where there is none it is the interpreter itself
+_START = """
+exec 2>&1
+if ! command -v bash >/dev/null; then exec sh "$1"
+elif [ -x "$1" ]; then exec bash -c '"$0"' "$1"
+else exec bash "$1"
+fi
+"""
+_ROOT = ExecOptions(user="root", timeout_s=60.0)
+
+
+def start(path: str) -> tuple[str, ...]:
+    """The command that starts a script of the box; its standard error joins its standard output."""
+    return ("sh", "-c", _START, "sh", path)
+
+
+async def clear(box: Box, *paths: str) -> None:
+    """Remove files, links and folders as root. Raises SandboxError where something is left."""
+    result = await box.exec(("sh", "-c", _CLEAR, "sh", *paths), _ROOT)
+    if not result.ok:
+        said = (result.stdout + result.stderr).decode("utf-8", "replace").strip()
+        raise SandboxError(
+            f"box {box.info.box_id}: cannot clear {' and '.join(paths)}: {said or 'no answer'}",
+            reason="not_cleared",
+        )
+
+
+async def lay(box: Box, folders: Sequence[Path], target: str) -> None:
+    """Put folders of the host over each other at `target`, afresh, their scripts executable."""
+    await clear(box, target)
+    for folder in folders:
+        await box.put(folder, target)
+    await box.exec(("sh", "-c", _RUNNABLE, "sh", target), _ROOT)
