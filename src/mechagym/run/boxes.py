@@ -1,4 +1,6 @@
-"""From a task to the spec of its box: which image, which limits, which network, for agent and verifier."""
+"""From a task to the spec of its box: which image, which limits, which network, for agent and
+verifier.
+"""
 
 from pathlib import Path
 
@@ -35,10 +37,16 @@ def verifier_box(task: Task, step: Step, rules: Rules, labels: Labels) -> BoxSpe
 
 
 def image_of(task: Task, rules: Rules) -> Image:
-    """The image by the rule of the task format: `docker_image`, else the Dockerfile, else a refusal."""
+    """The image by the rule of the task format: `docker_image`, else the Dockerfile, else a
+    refusal.
+    """
     environment = task.environment
     dockerfile = task.dockerfile
-    if environment.docker_image and not (rules.force_build and dockerfile) and rules.base == "image":
+    if (
+        environment.docker_image
+        and not (rules.force_build and dockerfile)
+        and rules.base == "image"
+    ):
         return RegistryImage(reference=environment.docker_image)
     if dockerfile is not None:
         return _built(dockerfile, task.environment_digest or task.digest, environment, rules)

@@ -44,8 +44,6 @@ class PhaseClock:
             return
         mark = time.monotonic()
         lasted_s = mark - self._mark
-        self._times.append(
-            PhaseTime(phase=self._phase, started_at=self._wall, duration_s=lasted_s)
-        )
+        self._times.append(PhaseTime(phase=self._phase, started_at=self._wall, duration_s=lasted_s))
         self._emit(PhaseEnded(phase=self._phase, duration_s=lasted_s))
         self._mark, self._wall, self._phase = mark, now(), None

@@ -1,7 +1,7 @@
 """What a job is told: one frozen value with a digest, the same from flags, a job file or a page.
 
-The digest covers what can change a result and nothing else: a job may be resumed with another number of
-concurrent trials, never with another agent.
+The digest covers what can change a result and nothing else: a job may be resumed with another
+number of concurrent trials, never with another agent.
 """
 
 import hashlib
@@ -30,7 +30,9 @@ class AgentChoice:
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Sources:
-    """Where the tasks come from and which of them: globs on task names, `exclude` after `include`."""
+    """Where the tasks come from and which of them: globs on task names, `exclude` after
+    `include`.
+    """
 
     sources: tuple[str, ...]
     include: tuple[str, ...] = ()
@@ -41,8 +43,8 @@ class Sources:
 class Rules:
     """What every trial of the job is run under; all of it can change a result.
 
-    `base`: `host` runs tasks on the host's own root where there is no image. `timeout_multiplier` acts on the
-    agent's and the verifier's time alike.
+    `base`: `host` runs tasks on the host's own root where there is no image. `timeout_multiplier`
+    acts on the agent's and the verifier's time alike.
     """
 
     timeout_multiplier: float = 1.0
@@ -99,12 +101,14 @@ class JobConfig:
     def __post_init__(self) -> None:
         if not _JOB_NAME.fullmatch(self.name):
             raise ConfigError(
-                f"job name {self.name!r}: use letters, digits, dot, dash and underscore (80 at most)"
+                f"job name {self.name!r}: use at most 80 letters, digits, dots, dashes, underscores"
             )
         if self.repeats < 1:
             raise ConfigError(f"repeats must be 1 or more, not {self.repeats}")
         if not self.agents:
-            raise ConfigError("a job needs an agent", remedy="name one with -a, for example -a oracle")
+            raise ConfigError(
+                "a job needs an agent", remedy="name one with -a, for example -a oracle"
+            )
 
     @property
     def digest(self) -> str:

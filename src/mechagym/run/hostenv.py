@@ -1,4 +1,6 @@
-"""Values that a task takes from the host: `${VAR}` and `${VAR:-default}` in the verifier's environment."""
+"""Values that a task takes from the host: `${VAR}` and `${VAR:-default}` in the verifier's
+environment.
+"""
 
 import re
 from collections.abc import Iterable, Mapping
@@ -28,7 +30,9 @@ def variables(texts: Iterable[str]) -> set[str]:
 
 
 def injected(tasks: Iterable[Task], host: Mapping[str, str]) -> dict[str, str]:
-    """Every host value that a task asks for: a secret to be redacted wherever something is written."""
+    """Every host value that a task asks for: a secret to be redacted wherever something is
+    written.
+    """
     texts = [text for task in tasks for step in task.steps for text in step.verifier.env.values()]
     names = {match[1] for text in texts for match in _VARIABLE.finditer(text)}
     return {name: host[name] for name in sorted(names) if host.get(name)}

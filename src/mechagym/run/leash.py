@@ -1,7 +1,8 @@
 """The box as the agent holds it: once cut, nothing of the agent's reaches the box any more.
 
-An agent of ours works in our process: a task of it that outlives its deadline could otherwise still write
-into the box while the tests run. The leash makes "work after the deadline is not graded" hold there too.
+An agent of ours works in our process: a task of it that outlives its deadline could otherwise
+still write into the box while the tests run. The leash makes "work after the deadline is not
+graded" hold there too.
 """
 
 from collections.abc import AsyncIterator, Sequence
@@ -32,9 +33,7 @@ class Leash:
         """That of the box."""
         return self._box.info
 
-    async def exec(
-        self, argv: Sequence[str], options: ExecOptions = ExecOptions()
-    ) -> ExecResult:
+    async def exec(self, argv: Sequence[str], options: ExecOptions = ExecOptions()) -> ExecResult:
         """Run a command as the agent's user."""
         if self._user and options.user is None:
             options = replace(options, user=self._user)

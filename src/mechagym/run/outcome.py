@@ -1,7 +1,8 @@
 """How a try ended, decided from what is known: pure, so that every combination has a test.
 
-The order matters: a person's cancel first; then what kept the tests from giving a reward; then how the agent
-ended; the reward last. Without a verdict nothing is graded, and nothing silently counts as 0.
+The order matters: a person's cancel first; then what kept the tests from giving a reward; then
+how the agent ended; the reward last. Without a verdict nothing is graded, and nothing silently
+counts as 0.
 """
 
 import traceback
@@ -22,7 +23,9 @@ Ending = Literal["finished", "deadline", "budget", "cancelled", "error"]
 
 
 def outcome_of(ending: Ending, verdict: Verdict | None, error: BaseException | None) -> Outcome:
-    """Name the outcome. `error` is the fault that stopped the try or, with a verdict, the agent's own."""
+    """Name the outcome. `error` is the fault that stopped the try or, with a verdict, the agent's
+    own.
+    """
     if ending == "cancelled":
         return Outcome.CANCELLED
     if verdict is None:
@@ -63,7 +66,9 @@ def error_record(error: BaseException) -> ErrorRecord:
 
 
 def after_tampering(verdict: Verdict, rule: Literal["flag", "fail"]) -> Verdict:
-    """With `fail`, a verdict with findings passes nothing; what the tests had said stands in `reported`."""
+    """With `fail`, a verdict with findings passes nothing; what the tests had said stands in
+    `reported`.
+    """
     if rule == "flag" or not verdict.findings:
         return verdict
     return replace(verdict, rewards={"reward": 0.0, "reported": verdict.reward})

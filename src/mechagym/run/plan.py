@@ -1,4 +1,6 @@
-"""From a config and tasks to trials: the matrix, in an order that builds each image once and early."""
+"""From a config and tasks to trials: the matrix, in an order that builds each image once and
+early.
+"""
 
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass
@@ -23,7 +25,9 @@ class TrialPlan:
 
 
 def label(agent: AgentChoice, version: str) -> str:
-    """What an agent is called in records and tables: `name@version`, with its options if it has any."""
+    """What an agent is called in records and tables: `name@version`, with its options if it has
+    any.
+    """
     options = ",".join(f"{key}={value}" for key, value in sorted(agent.options.items()))
     return f"{agent.name}@{version}" + (f"[{options}]" if options else "")
 
@@ -36,7 +40,8 @@ def plan_trials(
 ) -> tuple[TrialPlan, ...]:
     """Lay out tasks × agents × models × repeats.
 
-    Repeats are outermost, so that a job stopped half-way is even over tasks; tasks of one image stand together.
+    Repeats are outermost, so that a job stopped half-way is even over tasks; tasks of one image
+    stand together.
     """
     ordered = sorted(tasks, key=lambda t: (t.environment.docker_image or "", t.task_id))
     agents = [(agent, label(agent, version_of(agent))) for agent in config.agents]
@@ -70,8 +75,8 @@ def rejoin(
 ) -> tuple[TrialPlan, ...]:
     """Make the plans of stored trials again, for a resume.
 
-    Raises ConfigError where a task changed or is gone, or an agent has another version by now: results of
-    two digests are never averaged.
+    Raises ConfigError where a task changed or is gone, or an agent has another version by now:
+    results of two digests are never averaged.
     """
     by_task = {(task.dataset, task.name): task for task in tasks}
     agents = {label(agent, version_of(agent)): agent for agent in config.agents}

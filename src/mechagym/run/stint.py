@@ -1,7 +1,8 @@
-"""The agent's time in the box: it works until it is done or its deadline comes, and then it is dead.
+"""The agent's time in the box: it works until it is done or its deadline comes, and then it is
+dead.
 
-After `let_work` returns, no process of the agent's own program lives in the box and no task of it in our
-process can reach the box; services that the task needs stay up for the tests.
+After `let_work` returns, no process of the agent's own program lives in the box and no task of it
+in our process can reach the box; services that the task needs stay up for the tests.
 """
 
 from dataclasses import dataclass, field
@@ -38,7 +39,8 @@ class _Work:
 
 
 def told(timeout_s: float | None) -> float | None:
-    """The time an agent is told it has: its deadline less a margin, so that it can end by itself."""
+    """The time an agent is told it has: its deadline less a margin, so that it can end by itself.
+    """
     if timeout_s is None:
         return None
     return timeout_s - min(MARGIN_MAX_S, MARGIN_SHARE * timeout_s)
@@ -49,7 +51,8 @@ async def let_work(
 ) -> Stint:
     """Run the agent under its deadline (seconds; None: none) and end it.
 
-    Raises SandboxError where the agent could not be stopped: then nothing may be graded in this box.
+    Raises SandboxError where the agent could not be stopped: then nothing may be graded in this
+    box.
     """
     work = _Work()
     async with anyio.create_task_group() as tasks:

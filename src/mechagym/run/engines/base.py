@@ -1,4 +1,6 @@
-"""The seam of all engines: run many trials at once; admission, retry and records stay with the job."""
+"""The seam of all engines: run many trials at once; admission, retry and records stay with the
+job.
+"""
 
 from collections.abc import Awaitable, Callable, Sequence
 from typing import Protocol

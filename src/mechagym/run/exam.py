@@ -1,0 +1,123 @@
+"""The examination of a step: what is noted before the agent, and the judging after it is dead.
+
+Shared mode judges in the agent's box. `separate` (the task asks) and `pristine` (the job asks)
+open a second box, which the agent never touched, and carry over only declared artifacts or the
+files that it changed.
+"""
+
+from collections.abc import AsyncIterator, Sequence
+from contextlib import asynccontextmanager
+from dataclasses import dataclass, replace
+from pathlib import Path
+
+from mechagym.errors import VerifierError
+from mechagym.events import BoxClosed, BoxOpened, Emit, TamperFound
+from mechagym.records import TamperFinding, Verdict
+from mechagym.run import boxes
+from mechagym.run.collect import Collected, collect_changes
+from mechagym.run.hostenv import resolve
+from mechagym.run.kit import Kit
+from mechagym.run.outcome import after_tampering
+from mechagym.run.plan import TrialPlan
+from mechagym.run.prepare import enforce_network
+from mechagym.run.workspace import Changes, Listing, compare, list_files
+from mechagym.sandbox.base import Box, ExecOptions, Labels
+from mechagym.tasks.model import Step
+from mechagym.verify import tamper
+from mechagym.verify.base import Exam
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Before:
+    """What stood in the box before the agent began."""
+
+    prints: tamper.Fingerprint
+    files: Listing
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Left:
+    """What the agent left. `whole`: every changed file was copied to the try's `workspace/`."""
+
+    changes: Changes
+    whole: bool
+    findings: tuple[TamperFinding, ...]
+
+
+class Examiner:
+    """Judges the steps of one try."""
+
+    def __init__(self, plan: TrialPlan, kit: Kit, folder: Path, emit: Emit) -> None:
+        """`folder` is the try's own on the host."""
+        self._plan, self._kit, self._folder, self._emit = plan, kit, folder, emit
+
+    async def before(self, box: Box) -> Before:
+        """Note the test runners and the files of the working directory."""
+        return Before(prints=await tamper.fingerprint(box), files=await list_files(box))
+
+    async def after(self, box: Box, before: Before) -> Left:
+        """Say what the agent changed, keep it, and tell what of it touches the way tests are run.
+        """
+        changes = compare(before.files, await list_files(box))
+        findings = tamper.compare(before.prints, await tamper.fingerprint(box))
+        for finding in findings:
+            self._emit(TamperFound(finding=finding))
+        whole = await collect_changes(box, changes, self._folder, self._emit)
+        return Left(changes=changes, whole=whole, findings=tuple(findings))
+
+    async def judge(
+        self, step: Step, box: Box, left: Left, artifacts: Sequence[Collected]
+    ) -> Verdict:
+        """Run the tests where they belong. Raises VerifierError, SandboxError, TaskRefused."""
+        env = resolve(step.verifier.env, self._kit.host_env, whose=f"the verifier of {step.name}")
+        task = self._plan.task
+        exam = Exam(
+            task=task,
+            step=step,
+            folder=self._folder / "verifier",
+            emit=self._emit,
+            env=env,
+            timeout_s=step.verifier.timeout_s * self._kit.rules.timeout_multiplier,
+        )
+        exam.folder.mkdir(parents=True, exist_ok=True)
+        async with self._room(step, box, left, artifacts) as room, self._kit.gates.verifiers:
+            verdict = await self._kit.verifier.judge(exam, room)
+        verdict = replace(verdict, findings=verdict.findings + left.findings)
+        return after_tampering(verdict, self._kit.rules.on_tamper)
+
+    @asynccontextmanager
+    async def _room(
+        self, step: Step, box: Box, left: Left, artifacts: Sequence[Collected]
+    ) -> AsyncIterator[Box]:
+        pristine = self._kit.rules.verify == "pristine"
+        task = self._plan.task
+        wanted = boxes.verifier_network(task, step)
+        if not pristine and step.verifier.mode == "shared":
+            await enforce_network(box, wanted, boxes.agent_network(task, step), self._emit)
+            yield box
+            return
+        labels = Labels(job_id=self._plan.key.job_id, trial_id=self._plan.key.trial_id)
+        spec = boxes.verifier_box(task, step, self._kit.rules, labels)
+        await self._kit.images.have(spec.image, lambda _: None)
+        async with self._kit.sandbox.open(replace(spec, network=wanted)) as room:
+            self._emit(BoxOpened(box=room.info, purpose="verifier"))
+            if pristine and step.verifier.mode == "shared":
+                await self._carry_changes(room, left)
+            else:
+                for artifact in artifacts:
+                    await room.put(artifact.path, artifact.source)
+            yield room
+        self._emit(BoxClosed(box_id=room.info.box_id))
+
+    async def _carry_changes(self, room: Box, left: Left) -> None:
+        if not left.whole:
+            raise VerifierError(
+                "the changed files are too many or too large to carry into a pristine box",
+                reason="pristine_too_large",
+            )
+        workspace = self._folder / "workspace"
+        if workspace.is_dir():
+            await room.put(workspace, room.info.workdir)
+        if left.changes.removed:
+            paths = [f"./{path}" for path in left.changes.removed]
+            await room.exec(["rm", "-f", "--", *paths], ExecOptions(user="root"))

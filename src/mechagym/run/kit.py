@@ -1,0 +1,52 @@
+"""What a trial is run with: the parts that wiring chose, handed down as one frozen value."""
+
+from collections.abc import Callable, Mapping
+from dataclasses import dataclass, field
+
+import anyio
+
+from mechagym.agents.base import Agent
+from mechagym.budget import Meter
+from mechagym.run.config import AgentChoice, Pace, Rules
+from mechagym.run.images import Images
+from mechagym.sandbox.base import Sandbox
+from mechagym.store import Store
+from mechagym.tasks.model import Task
+from mechagym.trajectory.folder import JobFolder
+from mechagym.verify.base import Verifier
+
+MakeAgent = Callable[[AgentChoice, Task], Agent]
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Gates:
+    """How many of each slow thing may happen at once in this process."""
+
+    builds: anyio.CapacityLimiter
+    starts: anyio.CapacityLimiter
+    verifiers: anyio.CapacityLimiter
+
+    @classmethod
+    def of(cls, pace: Pace, cores: int) -> "Gates":
+        """The gates of a job; 0 in a pace means: by the machine, or by the trials at once."""
+        return cls(
+            builds=anyio.CapacityLimiter(pace.image_builds),
+            starts=anyio.CapacityLimiter(pace.box_starts or max(2, 2 * cores)),
+            verifiers=anyio.CapacityLimiter(pace.verifiers or pace.trials),
+        )
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Kit:
+    """The parts. `host_env` is what `${VAR}` of a task is resolved from."""
+
+    sandbox: Sandbox
+    store: Store
+    verifier: Verifier
+    make_agent: MakeAgent
+    folder: JobFolder
+    images: Images
+    gates: Gates
+    rules: Rules
+    meter: Meter
+    host_env: Mapping[str, str] = field(default_factory=dict)

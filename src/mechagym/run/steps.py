@@ -1,0 +1,141 @@
+"""The steps of a task in one box: each is prepared, worked on, ended, collected and judged in turn.
+
+A single-step task has one step, named `main`. The agent is dead before anything is collected, and
+everything is collected before the tests come in.
+"""
+
+from collections.abc import Callable
+from dataclasses import dataclass, field
+from pathlib import Path
+
+from mechagym.agents.base import Agent, Context
+from mechagym.budget import Meter
+from mechagym.events import (
+    AgentStarted,
+    AgentStopped,
+    Emit,
+    ErrorRaised,
+    StepStarted,
+    VerdictReached,
+)
+from mechagym.records import Phase, StepRecord
+from mechagym.run import boxes
+from mechagym.run.collect import collect_artifacts, collect_logs, with_convention
+from mechagym.run.exam import Examiner
+from mechagym.run.grade import reached
+from mechagym.run.kit import Kit
+from mechagym.run.leash import Leash
+from mechagym.run.outcome import error_record, outcome_of
+from mechagym.run.plan import TrialPlan
+from mechagym.run.prepare import enforce_network, ready_step
+from mechagym.run.stint import Stint, let_work, told
+from mechagym.sandbox.base import Box, NetworkPolicy
+from mechagym.tasks.model import Step
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Scene:
+    """Where the steps take place: all that they share. `enter` tells the clock of a phase."""
+
+    plan: TrialPlan
+    kit: Kit
+    folder: Path
+    emit: Emit
+    enter: Callable[[Phase], None]
+
+
+@dataclass(slots=True, kw_only=True)
+class Course:
+    """What the steps have come to so far."""
+
+    steps: list[StepRecord] = field(default_factory=list)
+    stints: list[Stint] = field(default_factory=list)
+
+
+class StepRunner:
+    """Carries one box and one agent through the steps of a task."""
+
+    def __init__(self, scene: Scene, box: Box, agent: Agent, meter: Meter) -> None:
+        """The box is open with the first step's network; the agent is prepared in it."""
+        self._scene, self._box, self._agent, self._meter = scene, box, agent, meter
+        self._examiner = Examiner(scene.plan, scene.kit, scene.folder, scene.emit)
+        self._network: NetworkPolicy | None = None
+
+    async def run(self, course: Course) -> None:
+        """Do the steps in order, until one stays below its minimum reward; `course` is filled."""
+        for index, step in enumerate(self._scene.plan.task.steps):
+            self._scene.enter(Phase.PREPARE)
+            self._scene.emit(StepStarted(name=step.name, index=index))
+            await self._ready(step)
+            record = await self._step(step, course)
+            course.steps.append(record)
+            if record.verdict is None or not reached(step, record.verdict):
+                return
+
+    async def _ready(self, step: Step) -> None:
+        task = self._scene.plan.task
+        wanted = boxes.agent_network(task, step)
+        await enforce_network(self._box, wanted, self._network or wanted, self._scene.emit)
+        self._network = wanted
+        await ready_step(self._box, step)
+
+    async def _step(self, step: Step, course: Course) -> StepRecord:
+        scene, box = self._scene, self._box
+        before = await self._examiner.before(box)
+        scene.enter(Phase.AGENT)
+        stint = await self._work(step)
+        course.stints.append(stint)
+        scene.enter(Phase.COLLECT)
+        await collect_logs(box, scene.folder, scene.emit)
+        wanted = with_convention(scene.plan.task.artifacts + step.artifacts)
+        artifacts = await collect_artifacts(box, wanted, scene.folder, scene.emit)
+        left = await self._examiner.after(box, before)
+        scene.enter(Phase.VERIFY)
+        if step.verifier.mode == "shared":
+            self._network = boxes.verifier_network(scene.plan.task, step)
+        verdict = await self._examiner.judge(step, box, left, artifacts)
+        scene.emit(VerdictReached(verdict=verdict, step=step.name))
+        outcome = outcome_of(stint.ending, verdict, stint.error)
+        return StepRecord(name=step.name, outcome=outcome, verdict=verdict)
+
+    async def _work(self, step: Step) -> Stint:
+        scene, agent, model = self._scene, self._agent, self._scene.plan.model
+        timeout_s = self._timeout_s(step)
+        leash = Leash(self._box, user=step.agent.user)
+        context = Context(
+            instruction=step.instruction,
+            box=leash,
+            meter=self._meter,
+            emit=scene.emit,
+            step=step.name,
+            model=model,
+            user=step.agent.user,
+            seconds_left=told(timeout_s),
+        )
+        scene.emit(
+            AgentStarted(
+                agent=agent.name,
+                version=agent.version,
+                instruction=step.instruction,
+                model=model,
+                deadline_s=context.seconds_left,
+            )
+        )
+        stint = await let_work(agent, context, leash, self._box, timeout_s)
+        if stint.error is not None:
+            scene.emit(ErrorRaised(error=error_record(stint.error), phase=Phase.AGENT))
+        scene.emit(
+            AgentStopped(
+                reason=stint.ending,
+                killed=stint.stopped.killed,
+                kept=stint.stopped.kept,
+                claim=stint.result.claim if stint.result else None,
+            )
+        )
+        return stint
+
+    def _timeout_s(self, step: Step) -> float | None:
+        rules = self._scene.kit.rules
+        asked_s = rules.agent_timeout_s or step.agent.timeout_s
+        bounds = [asked_s and asked_s * rules.timeout_multiplier, self._meter.left("seconds")]
+        return min((bound for bound in bounds if bound is not None), default=None)

@@ -1,0 +1,162 @@
+"""One try of one trial, from its journal line to its record.
+
+Read `Try._live` aloud: admit, have the image, open a box, prepare the agent, do the steps.
+Whatever happens a record comes out; a cancel writes its record too and goes on up.
+"""
+
+import os
+from contextlib import AsyncExitStack
+from dataclasses import replace
+from datetime import datetime
+
+import anyio
+
+from mechagym.agents.base import Agent
+from mechagym.errors import AgentSetupError, LimitRefused
+from mechagym.events import (
+    BoxClosed,
+    BoxOpened,
+    ErrorRaised,
+    ImageProgressed,
+    TryEnded,
+    TryStarted,
+)
+from mechagym.records import BoxInfo, Phase, Spend, TryRecord, now
+from mechagym.run import boxes
+from mechagym.run.clock import PhaseClock
+from mechagym.run.grade import combine
+from mechagym.run.kit import Kit
+from mechagym.run.outcome import Ending, error_record, outcome_of
+from mechagym.run.plan import TrialPlan
+from mechagym.run.prepare import ready_folders
+from mechagym.run.space import check_space
+from mechagym.run.steps import Course, Scene, StepRunner
+from mechagym.sandbox.base import Box, BoxSpec, Image, Labels, admit, unenforced
+
+PREPARE_S = 360.0
+_ISOLATION = ("none", "namespace", "container", "vm")
+
+
+class Try:
+    """A try in progress: what it has found out so far. Nothing of it is used twice."""
+
+    def __init__(self, plan: TrialPlan, number: int, kit: Kit, queued_at: datetime) -> None:
+        """`number` counts from 1; `queued_at`: since when the trial waits for its turn."""
+        self._plan, self._number, self._kit = plan, number, kit
+        self._emit = kit.store.emitter(plan.key.trial_id, try_number=number)
+        self._clock = PhaseClock(self._emit, queued_at=queued_at)
+        self._scene = Scene(
+            plan=plan,
+            kit=kit,
+            folder=kit.folder.try_dir(plan.key.trial_name, number),
+            emit=self._emit,
+            enter=self._clock.enter,
+        )
+        self._course = Course()
+        self._box: BoxInfo | None = None
+        self._error: BaseException | None = None
+        self._spend = Spend()
+
+    async def run(self) -> TryRecord:
+        """Carry the try through. Raises only a cancel, and that after its record is written."""
+        label = f"{self._plan.key.trial_id}.{self._number}"
+        self._emit(TryStarted(number=self._number, owner_pid=os.getpid(), label=label))
+        self._clock.enter(Phase.QUEUE)
+        await self._kit.store.flush()
+        try:
+            await self._live()
+        except anyio.get_cancelled_exc_class():
+            with anyio.CancelScope(shield=True):
+                await self._end("cancelled")
+            raise
+        except Exception as error:  # noqa: BLE001 – one bad trial never stops a job
+            self._error = error
+            self._emit(ErrorRaised(error=error_record(error), phase=self._clock.phase))
+        return await self._end(None)
+
+    async def _live(self) -> None:
+        plan, kit = self._plan, self._kit
+        spec = self._admitted()
+        agent = kit.make_agent(plan.agent, plan.task)
+        check_space(kit.folder.root)
+        self._clock.enter(Phase.IMAGE)
+        await self._have(spec.image)
+        self._clock.enter(Phase.START)
+        async with AsyncExitStack() as stack:
+            async with kit.gates.starts:
+                box = await stack.enter_async_context(kit.sandbox.open(spec))
+            stack.callback(self._clock.enter, Phase.CLOSE)
+            self._opened(box)
+            meter = stack.enter_context(kit.meter.spend(kit.rules.trial_budget, emit=self._emit))
+            try:
+                self._clock.enter(Phase.PREPARE)
+                await self._prepare(agent, box)
+                await StepRunner(self._scene, box, agent, meter).run(self._course)
+            finally:
+                self._spend = meter.settled + meter.held
+        self._emit(BoxClosed(box_id=box.info.box_id))
+
+    def _admitted(self) -> BoxSpec:
+        """The box's spec. Raises LimitRefused, before anything starts, where it cannot be given."""
+        task, rules, sandbox = self._plan.task, self._kit.rules, self._kit.sandbox
+        labels = Labels(job_id=self._plan.key.job_id, trial_id=self._plan.key.trial_id)
+        spec = boxes.agent_box(task, rules, labels)
+        spec = replace(spec, network=boxes.agent_network(task, task.steps[0]))
+        lacks = admit(spec, sandbox.capabilities)
+        if rules.require_limits:
+            missing = unenforced(spec.limits, sandbox.capabilities)
+            lacks += [f"it cannot enforce a limit on {name}" for name in missing]
+        if lacks:
+            raise LimitRefused(f"{sandbox.name} cannot run {task.task_id}: {'; '.join(lacks)}")
+        return spec
+
+    async def _have(self, image: Image) -> None:
+        digest = await self._kit.images.have(
+            image, lambda line: self._emit(ImageProgressed(image=type(image).__name__, line=line))
+        )
+        self._emit(ImageProgressed(image=type(image).__name__, line="", digest=digest))
+
+    def _opened(self, box: Box) -> None:
+        self._box = box.info
+        self._emit(BoxOpened(box=box.info))
+        least = self._kit.rules.min_isolation
+        if _ISOLATION.index(box.info.isolation) < _ISOLATION.index(least):
+            raise LimitRefused(
+                f"the box's isolation is {box.info.isolation}, at least {least} is asked for"
+            )
+
+    async def _prepare(self, agent: Agent, box: Box) -> None:
+        await ready_folders(box)
+        with anyio.move_on_after(PREPARE_S):
+            await agent.prepare(box)
+            return
+        raise AgentSetupError(f"{agent.name} was not ready after {PREPARE_S:g} s")
+
+    async def _end(self, forced: Ending | None) -> TryRecord:
+        self._clock.stop()
+        course = self._course
+        endings = [stint.ending for stint in course.stints]
+        ending = forced or next((e for e in endings if e != "finished"), "finished")
+        agents_own = next((stint.error for stint in course.stints if stint.error), None)
+        whole = self._error is None
+        verdict = combine(self._plan.task, course.steps) if whole else None
+        error = self._error or agents_own
+        results = [stint.result for stint in course.stints if stint.result]
+        turns = [result.turns for result in results if result.turns is not None]
+        record = TryRecord(
+            number=self._number,
+            outcome=outcome_of(ending, verdict, error),
+            started_at=self._clock.started_at,
+            ended_at=now(),
+            phases=self._clock.times,
+            box=self._box,
+            verdict=verdict,
+            steps=tuple(course.steps) if self._plan.task.multi_step else (),
+            error=error_record(error) if error else None,
+            spend=self._spend,
+            turns=sum(turns) if turns else None,
+            claim=results[-1].claim if results else None,
+        )
+        self._emit(TryEnded(record=record))
+        await self._kit.store.flush()
+        return record

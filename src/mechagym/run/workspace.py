@@ -1,0 +1,53 @@
+"""What the agent changed in its working directory: two lists of files, before and after, compared.
+
+Evidence, not proof: the lists are made with the box's own `find` and `stat`, which the agent may
+have replaced. Nothing that decides the reward rests on them.
+"""
+
+from collections.abc import Mapping
+from dataclasses import dataclass
+
+from mechagym.sandbox.base import Box, ExecOptions
+
+_LIST = r"""find . -xdev \( -type f -o -type l \) -exec stat -c '%f %s %Y %Z %n' {} + 2>/dev/null"""
+_LIMIT_BYTES = 4 * 1024 * 1024
+_TIMEOUT_S = 30.0
+
+Listing = Mapping[str, str]
+"""Path relative to the working directory → mode, size and times as text."""
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Changes:
+    """Paths relative to the working directory, sorted."""
+
+    added: tuple[str, ...] = ()
+    changed: tuple[str, ...] = ()
+    removed: tuple[str, ...] = ()
+
+    @property
+    def present(self) -> tuple[str, ...]:
+        """The added and the changed ones: what can be copied."""
+        return tuple(sorted(self.added + self.changed))
+
+
+async def list_files(box: Box) -> Listing:
+    """List the files under the box's working directory; empty where it has no find or stat."""
+    options = ExecOptions(user="root", timeout_s=_TIMEOUT_S, limit_bytes=_LIMIT_BYTES)
+    result = await box.exec(["sh", "-c", _LIST], options)
+    return parse(result.text)
+
+
+def parse(text: str) -> Listing:
+    """Read `mode size mtime ctime ./path` lines; a line that is none (a cut) is passed over."""
+    rows = (line.split(" ", 4) for line in text.splitlines())
+    return {row[4][2:]: " ".join(row[:4]) for row in rows if len(row) == 5 and row[4][:2] == "./"}
+
+
+def compare(before: Listing, after: Listing) -> Changes:
+    """What came, what changed, what went."""
+    return Changes(
+        added=tuple(sorted(after.keys() - before.keys())),
+        changed=tuple(sorted(p for p in after.keys() & before.keys() if after[p] != before[p])),
+        removed=tuple(sorted(before.keys() - after.keys())),
+    )
