@@ -4,9 +4,12 @@ from collections.abc import Callable, Mapping
 from dataclasses import dataclass, field
 
 import anyio
+import anyio.to_thread
 
 from mechagym.agents.base import Agent
 from mechagym.budget import Meter
+from mechagym.events import Emit, Event, EventBody
+from mechagym.records import TrialRecord
 from mechagym.run.config import AgentChoice, Pace, Rules
 from mechagym.run.images import Images
 from mechagym.sandbox.base import Sandbox
@@ -14,6 +17,11 @@ from mechagym.store import Store
 from mechagym.tasks.model import Task
 from mechagym.trajectory.folder import JobFolder
 from mechagym.verify.base import Verifier
+
+_BATCH = 5_000
+
+Watch = Callable[[str, EventBody], None]
+"""Sees (subject, body) of every event as it happens, for a screen; must be quick and not fail."""
 
 MakeAgent = Callable[[AgentChoice, Task], Agent]
 
@@ -50,3 +58,23 @@ class Kit:
     rules: Rules
     meter: Meter
     host_env: Mapping[str, str] = field(default_factory=dict)
+    watch: Watch = lambda _subject, _body: None
+
+    def emitter(self, subject: str, try_number: int = 0) -> Emit:
+        """An Emit into the store that the watcher sees too."""
+        keep = self.store.emitter(subject, try_number=try_number)
+
+        def emit(body: EventBody) -> None:
+            keep(body)
+            self.watch(subject, body)
+
+        return emit
+
+    async def write_trial(self, record: TrialRecord) -> None:
+        """Write the trial's folder from its record and events."""
+        events: list[Event] = []
+        while batch := await self.store.events(
+            record.key.trial_id, after=events[-1].seq if events else 0, limit=_BATCH
+        ):
+            events += batch
+        await anyio.to_thread.run_sync(self.folder.write_trial, record, events)

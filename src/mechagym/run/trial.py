@@ -43,7 +43,7 @@ class Try:
     def __init__(self, plan: TrialPlan, number: int, kit: Kit, queued_at: datetime) -> None:
         """`number` counts from 1; `queued_at`: since when the trial waits for its turn."""
         self._plan, self._number, self._kit = plan, number, kit
-        self._emit = kit.store.emitter(plan.key.trial_id, try_number=number)
+        self._emit = kit.emitter(plan.key.trial_id, number)
         self._clock = PhaseClock(self._emit, queued_at=queued_at)
         self._scene = Scene(
             plan=plan,

@@ -1,0 +1,157 @@
+"""A job: its trials admitted, tried again where the infrastructure failed, sealed, and stopped in
+order.
+
+One bad trial never stops a job. A trial is sealed by its end record and never run again by a
+resume; a cancelled one has no end record, so that a resume goes on with it. One process owns a
+job at a time.
+"""
+
+import os
+import random
+import signal
+from collections.abc import Sequence
+from dataclasses import dataclass
+from datetime import datetime
+from typing import Literal
+
+import anyio
+
+from mechagym.budget import LIMITS
+from mechagym.events import JobEnded, JobStarted, OpTaken, TrialEnded
+from mechagym.records import Outcome, TrialRecord, TryRecord, now
+from mechagym.run.engines.base import Engine
+from mechagym.run.kit import Kit
+from mechagym.run.plan import TrialPlan
+from mechagym.run.trial import Try
+from mechagym.store import JobRow
+
+OP_POLL_S = 0.5
+BACKOFF_MAX_S = 30.0
+SIGNALS = (signal.SIGINT, signal.SIGTERM, signal.SIGHUP)
+
+JobState = Literal["finished", "cancelled", "stopped"]
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class JobReport:
+    """What a job came to: every trial that was begun, now or before; `waiting` were not."""
+
+    job: JobRow
+    state: JobState
+    started_at: datetime
+    ended_at: datetime
+    trials: tuple[TrialRecord, ...]
+    waiting: int
+
+    @property
+    def unscored(self) -> tuple[TrialRecord, ...]:
+        """The trials that enter no mean."""
+        return tuple(trial for trial in self.trials if not trial.graded)
+
+
+class Job:
+    """One process's work on a job."""
+
+    def __init__(self, row: JobRow, plans: Sequence[TrialPlan], kit: Kit, engine: Engine) -> None:
+        """`plans` are the trials that are still to be done; the row is claimed by us."""
+        self._row, self._plans, self._kit, self._engine = row, plans, kit, engine
+        self._emit = kit.emitter(row.job_id)
+        self._state: JobState = "finished"
+        self._scope = anyio.CancelScope()
+        self._before: dict[str, int] = {}
+
+    async def run(self, retries: int, *, resumed: bool) -> JobReport:
+        """Carry out all plans; Ctrl-C once cancels in order, twice ends this process at once."""
+        started_at = now()
+        self._retries = retries
+        rows = await self._kit.store.trials(self._row.job_id)
+        self._before = {row.key.trial_id: row.tries for row in rows}
+        self._emit(JobStarted(owner_pid=os.getpid(), trials=len(rows), resumed=resumed))
+        async with anyio.create_task_group() as tasks:
+            tasks.start_soon(self._watch_signals)
+            tasks.start_soon(self._watch_ops)
+            with self._scope:
+                await self._engine.run(self._plans, self._evaluate)
+            tasks.cancel_scope.cancel()
+        self._emit(JobEnded(state=self._state))
+        await self._kit.store.flush()
+        return await self._report(started_at)
+
+    async def _evaluate(self, plan: TrialPlan) -> None:
+        if self._spent_up():
+            self._state = "stopped"
+            self._engine.drain()
+            return
+        queued_at = now()
+        try:
+            last = await self._tries(plan, queued_at)
+        except anyio.get_cancelled_exc_class():
+            with anyio.CancelScope(shield=True):
+                await self._keep(plan)
+            raise
+        emit = self._kit.emitter(plan.key.trial_id, last.number)
+        emit(TrialEnded(outcome=last.outcome, tries=last.number))
+        await self._keep(plan)
+
+    async def _tries(self, plan: TrialPlan, queued_at: datetime) -> TryRecord:
+        """Try until an outcome stands: faults of the infrastructure are tried again, with
+        backoff.
+        """
+        first = self._before.get(plan.key.trial_id, 0) + 1
+        for number in range(first, first + self._retries + 1):
+            record = await Try(plan, number, self._kit, queued_at).run()
+            again = record.outcome is Outcome.INFRA_ERROR and record.error and record.error.retry
+            if not again:
+                break
+            if number < first + self._retries:
+                pause_s = min(BACKOFF_MAX_S, 2 ** (number - first))
+                await anyio.sleep(pause_s * random.uniform(0.5, 1.0))  # noqa: S311
+                queued_at = now()
+        return record
+
+    async def _keep(self, plan: TrialPlan) -> None:
+        """Write the trial's folder from what the store holds: a fold that can be made again."""
+        await self._kit.store.flush()
+        record = await self._kit.store.record(plan.key.trial_id)
+        if record is not None:
+            await self._kit.write_trial(record)
+
+    def _spent_up(self) -> bool:
+        return any(
+            (left := self._kit.meter.left(name)) is not None and left <= 0 for name in LIMITS
+        )
+
+    async def _watch_signals(self) -> None:
+        with anyio.open_signal_receiver(*SIGNALS) as signals:
+            async for number in signals:
+                if self._scope.cancel_called:
+                    os.kill(os.getpid(), signal.SIGKILL)
+                self._stop(OpTaken(op_id=0, op=signal.Signals(number).name, applied=True))
+                self._state = "cancelled"
+
+    async def _watch_ops(self) -> None:
+        while True:
+            for op_id, op in await self._kit.store.pending_ops(self._row.job_id):
+                self._state = "stopped"
+                if op.drain:
+                    self._engine.drain()
+                    self._emit(OpTaken(op_id=op_id, op="drain", applied=True))
+                else:
+                    self._stop(OpTaken(op_id=op_id, op="stop", applied=True))
+                await self._kit.store.end_op(op_id, applied=True)
+            await anyio.sleep(OP_POLL_S)
+
+    def _stop(self, why: OpTaken) -> None:
+        self._emit(why)
+        self._scope.cancel()
+
+    async def _report(self, started_at: datetime) -> JobReport:
+        trials = await self._kit.store.records(self._row.job_id)
+        return JobReport(
+            job=self._row,
+            state=self._state,
+            started_at=started_at,
+            ended_at=now(),
+            trials=tuple(trials),
+            waiting=self._row.trials - len(trials),
+        )

@@ -1,0 +1,88 @@
+"""Taking a job in hand: a new one is laid out, a known one is continued where it stands.
+
+Finished trials stay as they are; the others are continued as new tries. A job whose config
+differs from the stored one is not continued unless that is asked for: its numbers would not be of
+one thing.
+"""
+
+from collections.abc import Callable, Sequence
+from dataclasses import dataclass, replace
+
+from mechagym.errors import ConfigError
+from mechagym.records import from_json, new_id, now, to_json
+from mechagym.run.config import AgentChoice, JobConfig
+from mechagym.run.plan import TrialPlan, plan_trials, rejoin
+from mechagym.store import JobRow, Store
+from mechagym.tasks.model import Task
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Taken:
+    """A job in hand. `todo` are the trials without an end record."""
+
+    row: JobRow
+    todo: tuple[TrialPlan, ...]
+    resumed: bool
+
+
+VersionOf = Callable[[AgentChoice], str]
+
+
+async def begin(
+    store: Store, config: JobConfig, tasks: Sequence[Task], version_of: VersionOf
+) -> Taken:
+    """Lay out a new job. Raises ConfigError where its name is taken or there is nothing to run."""
+    if await store.find_job(config.name) is not None:
+        raise ConfigError(
+            f"a job named {config.name} exists",
+            remedy=f"continue it with `mechagym jobs resume {config.name}`, or choose another --name",
+        )
+    if not tasks:
+        raise ConfigError("no task is left to run", remedy="look at -t and -x")
+    job_id = new_id(16)
+    plans = plan_trials(config, job_id, tasks, version_of)
+    row = JobRow(
+        job_id=job_id,
+        name=config.name,
+        config=to_json(config),
+        config_digest=config.digest,
+        folder=str(config.folder),
+        created_at=now(),
+        trials=len(plans),
+    )
+    await store.create_job(row, [plan.key for plan in plans])
+    return Taken(row=row, todo=plans, resumed=False)
+
+
+async def resume(
+    store: Store, row: JobRow, config: JobConfig, tasks: Sequence[Task], version_of: VersionOf
+) -> Taken:
+    """Continue a job. Raises ConfigError where a task or an agent is not what it was."""
+    rows = await store.trials(row.job_id)
+    todo = [trial.key for trial in rows if trial.state != "ended"]
+    return Taken(
+        row=replace(row, trials=len(rows)),
+        todo=rejoin(todo, config, tasks, version_of),
+        resumed=True,
+    )
+
+
+def stored_config(row: JobRow, asked: JobConfig | None = None, *, force: bool = False) -> JobConfig:
+    """The config that a known job goes on with: its own, but for pace and place of what was asked.
+
+    Raises ConfigError where what was asked could change a result and is not forced.
+    """
+    own = from_json(JobConfig, row.config)
+    if asked is None:
+        return own
+    if asked.digest != row.config_digest and not force:
+        differs = [
+            name
+            for name in ("sources", "agents", "models", "repeats", "sandbox", "rules")
+            if getattr(asked, name) != getattr(own, name)
+        ]
+        raise ConfigError(
+            f"job {row.name} was begun with other {', '.join(differs)}",
+            remedy="leave them out to go on as it was, or add --force-config to change it midway",
+        )
+    return asked if force else replace(own, pace=asked.pace, budget=asked.budget)
