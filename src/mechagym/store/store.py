@@ -1,0 +1,181 @@
+"""The store: jobs, trials and their events, in SQLite or PostgreSQL.
+
+Events are the truth and the only door by which a trial's state changes; rows are folds of them,
+written in the same transaction. Reading never waits for writing. All failures are StoreErrors.
+"""
+
+from collections.abc import AsyncIterator, Callable, Sequence
+from contextlib import asynccontextmanager, suppress
+from dataclasses import replace
+from functools import partial
+from threading import Lock
+
+import anyio
+import anyio.to_thread
+from sqlalchemy import select
+
+from mechagym.errors import StoreError
+from mechagym.events import Emit, Event, Op
+from mechagym.records import TrialKey, TrialRecord, adapter
+from mechagym.store import changes, queries
+from mechagym.store.database import Database
+from mechagym.store.journal import Journal, clean
+from mechagym.store.owner import is_alive
+from mechagym.store.rows import JobRow, JobState, OwnerRow, TrialFilter, TrialPage, TrialRow
+from mechagym.store.tables import ops, trials
+
+
+def unchanged(text: str) -> str:
+    """The redaction of those who have no secrets."""
+    return text
+
+
+class Store:
+    """An open store. Made by `open`; many may be open on one database, in many processes."""
+
+    def __init__(self, database: Database, redact: Callable[[str], str]) -> None:
+        self._database = database
+        self._redact = redact
+        self._claimed: set[str] = set()
+        self._claims = Lock()
+        self._journal = Journal(database, redact, self._beat)
+
+    @classmethod
+    @asynccontextmanager
+    async def open(
+        cls, url: str, *, redact: Callable[[str], str] = unchanged
+    ) -> "AsyncIterator[Store]":
+        """Open, migrating where needed; closing writes what is left.
+
+        `url` is a path or a database URL. `redact` is put over every text before it is kept. Raises
+        StoreError: newer schema, no database, no rights, disk full, no driver, unreachable.
+        """
+        database = await anyio.to_thread.run_sync(Database.open, url)
+        try:
+            store = cls(database, redact)
+            store._journal.start()
+            try:
+                yield store
+            finally:
+                with anyio.CancelScope(shield=True):
+                    await store._journal.close()
+        finally:
+            database.close()
+
+    def emitter(self, subject: str, *, try_number: int = 0) -> Emit:
+        """Make the function that takes a subject's events: it never waits and never raises."""
+        return self._journal.emitter(subject, try_number)
+
+    async def flush(self) -> None:
+        """Return once all that was emitted so far is committed. Raises StoreError."""
+        await self._journal.flush()
+
+    async def create_job(self, job: JobRow, keys: Sequence[TrialKey]) -> None:
+        """Keep a job and its plan. Raises StoreError where its name is taken."""
+        redacted = replace(job, config=clean(job.config, self._redact))
+        await self._database.write(lambda c: changes.create_job(c, redacted, keys))
+
+    async def add_trials(self, job_id: str, keys: Sequence[TrialKey]) -> None:
+        """Append trials to a job's plan."""
+        await self._database.write(lambda c: changes.add_trials(c, job_id, keys))
+
+    async def claim_job(self, job_id: str, owner: OwnerRow) -> None:
+        """Take a job and keep up its heartbeat; what a dead owner left running is pending again.
+
+        Raises JobLocked, naming pid and host, where another live process owns it.
+        """
+        await self.flush()
+        await self._database.write(lambda c: changes.claim_job(c, job_id, owner, is_alive))
+        with self._claims:
+            self._claimed.add(job_id)
+
+    async def release_job(self, job_id: str, state: JobState) -> None:
+        """Give a job up."""
+        await self.flush()
+        with self._claims:
+            self._claimed.discard(job_id)
+        await self._database.write(lambda c: changes.release_job(c, job_id, state))
+
+    async def find_job(self, name_or_id: str) -> JobRow | None:
+        """A job by its id or name."""
+        return await self._database.read(lambda c: queries.find_job(c, name_or_id))
+
+    async def jobs(self) -> list[JobRow]:
+        """All jobs, newest first."""
+        return await self._database.read(queries.list_jobs)
+
+    async def trials(self, job_id: str) -> list[TrialRow]:
+        """All trials of a job, in the order of its plan."""
+        return await self._database.read(lambda c: queries.list_trials(c, job_id))
+
+    async def search_trials(self, wanted: TrialFilter, page: TrialPage) -> list[TrialRow]:
+        """One page of the trials of all jobs, filtered and sorted."""
+        return await self._database.read(lambda c: queries.search(c, wanted, page))
+
+    async def count_trials(self, wanted: TrialFilter) -> int:
+        """How many trials a filter lets through."""
+        return await self._database.read(lambda c: queries.count(c, wanted))
+
+    async def record(self, trial_id: str) -> TrialRecord | None:
+        """The tries of a trial that ended, sealed or not; None where none did."""
+        found = await self._database.read(lambda c: queries.records(c, trials.c.id == trial_id))
+        return found[0] if found else None
+
+    async def records(self, job_id: str) -> list[TrialRecord]:
+        """The records of the sealed trials of a job, in the order of its plan."""
+        sealed = (trials.c.job_id == job_id) & (trials.c.state == "ended")
+        return await self._database.read(lambda c: queries.records(c, sealed))
+
+    async def events(self, subject: str, *, after: int = 0, limit: int = 1000) -> list[Event]:
+        """Events of a trial or job with `seq` > after, in order."""
+        blobs = self._database.blobs
+        return await self._database.read(
+            lambda c: queries.list_events(c, blobs, subject, after, limit)
+        )
+
+    async def tail(self, *, after_position: int, limit: int = 200) -> list[tuple[int, Event]]:
+        """Events of all subjects by position: commit order, so none is ever missed."""
+        blobs = self._database.blobs
+        return await self._database.read(lambda c: queries.tail(c, blobs, after_position, limit))
+
+    async def put_op(self, job_id: str, op: Op, *, author: str = "") -> int:
+        """Keep what a person asks of a job; returns the op's id."""
+        return await self._database.write(lambda c: changes.put_op(c, job_id, op, author))
+
+    async def pending_ops(self, job_id: str) -> list[tuple[int, Op]]:
+        """The ops that nobody took yet, oldest first."""
+        query = select(ops.c.id, ops.c.payload).where(
+            ops.c.job_id == job_id, ops.c.ended_at.is_(None)
+        )
+        rows = await self._database.read(lambda c: c.execute(query.order_by(ops.c.id)).all())
+        return [(row.id, adapter(Op).validate_json(row.payload)) for row in rows]
+
+    async def end_op(self, op_id: int, *, applied: bool, detail: str = "") -> None:
+        """Note whether an op was applied, or why not."""
+        await self._database.write(
+            partial(changes.end_op, op_id=op_id, applied=applied, detail=detail)
+        )
+
+    async def reopen_trials(self, trial_ids: Sequence[str]) -> None:
+        """Make ended trials pending again; tries and costs stay."""
+        await self.flush()
+        await self._database.write(lambda c: changes.reopen_trials(c, trial_ids))
+
+    async def reconcile(self) -> list[str]:
+        """Make trials that a dead process left running pending again; returns their ids."""
+        return await self._database.write(lambda c: changes.reconcile(c, is_alive))
+
+    async def remove_job(self, job_id: str) -> None:
+        """Forget a job. Raises JobLocked while a live process owns it."""
+        await self.flush()
+        blobs = self._database.blobs
+        await self._database.write(lambda c: changes.remove_job(c, blobs, job_id, is_alive))
+
+    def _beat(self) -> None:
+        with self._claims:
+            claimed = sorted(self._claimed)
+        if claimed:
+            with suppress(
+                StoreError
+            ):  # the next is soon; a disk that stays full is told by `flush`
+                self._database.write_now(lambda c: changes.beat(c, claimed))
