@@ -35,7 +35,7 @@ async def begin(
     if await store.find_job(config.name) is not None:
         raise ConfigError(
             f"a job named {config.name} exists",
-            remedy=f"continue it with `mechagym jobs resume {config.name}`, or choose another --name",
+            remedy=f"`mechagym jobs resume {config.name}` continues it; --name begins another",
         )
     if not tasks:
         raise ConfigError("no task is left to run", remedy="look at -t and -x")
