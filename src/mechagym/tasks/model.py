@@ -110,7 +110,8 @@ class Step:
 
     `tests_dir`, `solution_dir` and `workdir_files` are folders of the task that may be absent.
     `setup_script` (multi-step) is `workdir/setup.sh`, run in the box before the agent gets this
-    step.
+    step. `shared_tests` (multi-step) is the task's own `tests/`, put in before the step's;
+    `verifier_dockerfile` is the step's, and wins over the task's.
     """
 
     name: str
@@ -126,6 +127,8 @@ class Step:
     min_reward: Mapping[str, float] = field(default_factory=dict)
     test_entry: str = "test.sh"
     solution_entry: str = "solve.sh"
+    shared_tests: Path | None = None
+    verifier_dockerfile: Path | None = None
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)

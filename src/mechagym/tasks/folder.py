@@ -1,0 +1,176 @@
+"""A task folder read into one `Task`: Harbor's form (one step or several), or Terminal-Bench 1's.
+
+Nothing is written into the folder. A Terminal-Bench 1 task is converted once, in the cache, and the
+converted folder is what the task names and what is hashed: it is what will run.
+"""
+
+from dataclasses import replace
+from pathlib import Path
+
+from mechagym.errors import TaskError
+from mechagym.records import Json
+from mechagym.tasks import sections
+from mechagym.tasks.digest import TreeEntry, read_tree, tree_digest
+from mechagym.tasks.instruction import split_canary
+from mechagym.tasks.model import Step, Task
+from mechagym.tasks.schema import StepPart, TaskFile
+from mechagym.tasks.texts import read_text
+from mechagym.tasks.toml import read_task_file, unknown_keys
+
+TASK_FILES = ("task.toml", "task.yaml")
+COMPOSE_FILES = ("docker-compose.yaml", "docker-compose.yml")
+
+
+def is_task(folder: Path) -> bool:
+    """Whether a folder holds a task of a form that is read here."""
+    return any((folder / name).is_file() for name in TASK_FILES)
+
+
+def load_task(folder: Path, *, dataset: str = "", cache: Path | None = None) -> Task:
+    """Read one task folder. `cache` is where a Terminal-Bench 1 task is converted.
+
+    Raises TaskError, whose message starts with the file (and the line where one is at fault).
+    """
+    folder = folder.resolve()
+    if (folder / "task.toml").is_file():
+        return _load(folder, dataset)
+    if (folder / "task.yaml").is_file():
+        from mechagym.tasks.terminal_bench import converted
+
+        task = _load(converted(folder, cache), dataset)
+        return replace(task, form="terminal-bench-1")
+    raise TaskError(
+        f"{folder / 'task.toml'}: this file is missing",
+        remedy="A task is a folder with task.toml, instruction.md, environment/ and tests/.",
+        reason="not_a_task",
+    )
+
+
+def _load(folder: Path, dataset: str) -> Task:
+    file = read_task_file(folder / "task.toml")
+    entries = read_tree(folder)
+    paths = frozenset(entry.path for entry in entries)
+    _check_files(folder, file, paths)
+    steps, canary = _steps(folder, file)
+    full_name = file.task.name if file.task else None
+    return Task(
+        name=full_name.rpartition("/")[2] if full_name else folder.name,
+        folder=folder,
+        digest=tree_digest(entries),
+        schema_version=file.schema_name,
+        steps=steps,
+        environment=sections.environment(file),
+        dataset=dataset,
+        full_name=full_name,
+        version=file.task.version if file.task else None,
+        description=file.task.description if file.task else "",
+        authors=tuple(map(sections.author, file.task.authors)) if file.task else (),
+        keywords=file.task.keywords if file.task else (),
+        source=file.source,
+        metadata=_metadata(folder, file),
+        solution_env=dict(file.solution.env),
+        artifacts=tuple(map(sections.artifact, file.artifacts)),
+        reward_strategy=file.multi_step_reward_strategy or "mean",
+        dockerfile=_present(folder, paths, "environment/Dockerfile"),
+        compose_file=_present(folder, paths, *(f"environment/{name}" for name in COMPOSE_FILES)),
+        environment_digest=_environment_digest(entries),
+        verifier_dockerfile=_present(folder, paths, "tests/Dockerfile"),
+        canary=canary,
+        unknown_keys=unknown_keys(file),
+    )
+
+
+def _metadata(folder: Path, file: TaskFile) -> dict[str, Json]:
+    try:
+        return {key: sections.plain(value) for key, value in file.metadata.items()}
+    except RecursionError:
+        raise TaskError(f"{folder / 'task.toml'}:1: metadata nested too deeply") from None
+
+
+def _environment_digest(entries: tuple[TreeEntry, ...]) -> str | None:
+    inside = any(entry.path.startswith("environment/") for entry in entries)
+    return tree_digest(entries, "environment") if inside else None
+
+
+def _present(folder: Path, paths: frozenset[str], *names: str) -> Path | None:
+    return next((folder / name for name in names if name in paths), None)
+
+
+def _check_files(folder: Path, file: TaskFile, paths: frozenset[str]) -> None:
+    buildable = {"environment/Dockerfile", *(f"environment/{name}" for name in COMPOSE_FILES)}
+    if not file.environment.docker_image and not buildable & paths:
+        raise TaskError(
+            f"{folder / 'environment' / 'Dockerfile'}: this file is missing",
+            remedy="Write it, or set environment.docker_image in task.toml.",
+            reason="file_missing",
+        )
+    entry = f"test{_suffix(file)}"
+    for step in file.steps or (None,):
+        wanted = (
+            [f"steps/{step.name}/tests/{entry}", f"tests/{entry}"] if step else [f"tests/{entry}"]
+        )
+        if not paths.intersection(wanted) and not _brings_tests(file, step, paths):
+            raise TaskError(f"{folder / wanted[0]}: this file is missing", reason="file_missing")
+
+
+def _brings_tests(file: TaskFile, step: StepPart | None, paths: frozenset[str]) -> bool:
+    """Whether the verifier's own image may hold the tests already."""
+    images = {"tests/Dockerfile", *([f"steps/{step.name}/tests/Dockerfile"] if step else [])}
+    sections_ = (file.verifier, *([step.verifier] if step else []))
+    return bool(images & paths) or any(
+        part.environment is not None and part.environment.docker_image for part in sections_
+    )
+
+
+def _suffix(file: TaskFile) -> str:
+    return ".bat" if file.environment.os == "windows" else ".sh"
+
+
+def _steps(folder: Path, file: TaskFile) -> tuple[tuple[Step, ...], tuple[str, ...]]:
+    if not file.steps:
+        text, canary = split_canary(read_text(folder / "instruction.md"))
+        return (_main_step(folder, file, text),), canary
+    steps: list[Step] = []
+    canaries: list[str] = []
+    for part in file.steps:
+        text, canary = split_canary(read_text(folder / "steps" / part.name / "instruction.md"))
+        steps.append(_step(folder, file, part, text))
+        canaries += canary
+    return tuple(steps), tuple(canaries)
+
+
+def _main_step(folder: Path, file: TaskFile, instruction: str) -> Step:
+    suffix = _suffix(file)
+    return Step(
+        name="main",
+        instruction=instruction,
+        tests_dir=folder / "tests",
+        solution_dir=folder / "solution",
+        agent=sections.agent(file),
+        verifier=sections.verifier(file),
+        test_entry=f"test{suffix}",
+        solution_entry=f"solve{suffix}",
+    )
+
+
+def _step(folder: Path, file: TaskFile, part: StepPart, instruction: str) -> Step:
+    home, suffix = folder / "steps" / part.name, _suffix(file)
+    workdir, setup = home / "workdir", home / "workdir" / "setup.sh"
+    dockerfile = home / "tests" / "Dockerfile"
+    return Step(
+        name=part.name,
+        instruction=instruction,
+        tests_dir=home / "tests",
+        solution_dir=home / "solution",
+        agent=sections.agent(file, part.agent),
+        verifier=sections.verifier(file, part.verifier),
+        workdir_files=workdir if workdir.is_dir() else None,
+        setup_script=setup if setup.is_file() else None,
+        healthcheck=sections.healthcheck(part.healthcheck),
+        artifacts=tuple(map(sections.artifact, part.artifacts)),
+        min_reward=dict(part.min_reward or {}),
+        test_entry=f"test{suffix}",
+        solution_entry=f"solve{suffix}",
+        shared_tests=folder / "tests" if (folder / "tests").is_dir() else None,
+        verifier_dockerfile=dockerfile if dockerfile.is_file() else None,
+    )
