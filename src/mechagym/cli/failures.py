@@ -31,8 +31,12 @@ class Failure(click.ClickException):
 
     def show(self, file: IO[Any] | None = None) -> None:
         """Write it to stderr; the word `error` in red where colours are wanted."""
+        from mechagym import config
+
         target = file or sys.stderr
-        click.echo(f"{click.style('error:', fg='red', bold=True)} {self.message}", file=target)
+        color = None if config.terminal().color else False
+        word = click.style("error:", fg="red", bold=True)
+        click.echo(f"{word} {self.message}", file=target, color=color)
         for line in (self.remedy or "").splitlines():
             click.echo(f"  {line}", file=target)
 

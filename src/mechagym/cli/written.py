@@ -14,13 +14,11 @@ from pydantic import BaseModel, ValidationError
 
 from mechagym.cli.spelling import did_you_mean
 from mechagym.errors import ConfigError
+from mechagym.tasks.lines import line_of
 
 M = TypeVar("M", bound=BaseModel)
 Place = tuple[int | str, ...]
 """Where a value stands in a document, as pydantic writes it: `("budget", "usd")`."""
-
-_TABLE = re.compile(r"\s*\[{1,2}\s*([^\[\]]+?)\s*\]{1,2}\s*(?:#.*)?$")
-_KEY = re.compile(r"\s*([\w\"'.-]+)\s*=")
 
 
 def read_written(path: Path, shape: type[M]) -> M:
@@ -93,27 +91,7 @@ def _models_in(annotation: Any) -> list[Any]:
 
 def _line_of(path: Path, text: str, place: Place) -> int | None:
     """The line (from 1) where the value at `place` stands, or the nearest thing above it."""
-    return _toml_line(text, place) if _is_toml(path) else _yaml_line(text, place)
-
-
-def _toml_line(text: str, place: Place) -> int | None:
-    wanted = [str(part) for part in place if isinstance(part, str)]
-    best: tuple[int, int] = (0, 0)
-    table: list[str] = []
-    for number, line in enumerate(text.splitlines(), start=1):
-        if header := _TABLE.match(line):
-            table = found = _dotted(header[1])
-        elif key := _KEY.match(line):
-            found = [*table, *_dotted(key[1])]
-        else:
-            continue
-        if found == wanted[: len(found)] and len(found) > best[0]:
-            best = (len(found), number)
-    return best[1] or None
-
-
-def _dotted(key: str) -> list[str]:
-    return [part.strip().strip("\"'") for part in key.split(".")]
+    return line_of(text, place) if _is_toml(path) else _yaml_line(text, place)
 
 
 def _yaml_line(text: str, place: Place) -> int | None:
