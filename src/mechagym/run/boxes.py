@@ -36,6 +36,13 @@ def verifier_box(task: Task, step: Step, rules: Rules, labels: Labels) -> BoxSpe
     return _spec(task, environment, image, labels)
 
 
+def tests_in_image(task: Task, step: Step) -> bool:
+    """Whether the verifier's own image brings `/tests` with it."""
+    own_image = step.verifier.environment and step.verifier.environment.docker_image
+    separate = step.verifier.mode == "separate"
+    return separate and not own_image and task.verifier_dockerfile is not None
+
+
 def image_of(task: Task, rules: Rules) -> Image:
     """The image by the rule of the task format: `docker_image`, else the Dockerfile, else a
     refusal.

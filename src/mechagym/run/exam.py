@@ -37,33 +37,32 @@ class Before:
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Left:
-    """What the agent left. `whole`: every changed file was copied to the try's `workspace/`."""
+    """What the agent left. `whole`: every changed file was copied to `folder/workspace`."""
 
     changes: Changes
     whole: bool
     findings: tuple[TamperFinding, ...]
+    folder: Path
 
 
 class Examiner:
     """Judges the steps of one try."""
 
-    def __init__(self, plan: TrialPlan, kit: Kit, folder: Path, emit: Emit) -> None:
-        """`folder` is the try's own on the host."""
-        self._plan, self._kit, self._folder, self._emit = plan, kit, folder, emit
+    def __init__(self, plan: TrialPlan, kit: Kit, emit: Emit) -> None:
+        self._plan, self._kit, self._emit = plan, kit, emit
 
     async def before(self, box: Box) -> Before:
         """Note the test runners and the files of the working directory."""
         return Before(prints=await tamper.fingerprint(box), files=await list_files(box))
 
-    async def after(self, box: Box, before: Before) -> Left:
-        """Say what the agent changed, keep it, and tell what of it touches the way tests are run.
-        """
+    async def after(self, box: Box, before: Before, folder: Path) -> Left:
+        """Say what the agent changed, keep it in `folder`, tell what touches the tests."""
         changes = compare(before.files, await list_files(box))
         findings = tamper.compare(before.prints, await tamper.fingerprint(box))
         for finding in findings:
             self._emit(TamperFound(finding=finding))
-        whole = await collect_changes(box, changes, self._folder, self._emit)
-        return Left(changes=changes, whole=whole, findings=tuple(findings))
+        whole = await collect_changes(box, changes, folder, self._emit)
+        return Left(changes=changes, whole=whole, findings=tuple(findings), folder=folder)
 
     async def judge(
         self, step: Step, box: Box, left: Left, artifacts: Sequence[Collected]
@@ -74,10 +73,11 @@ class Examiner:
         exam = Exam(
             task=task,
             step=step,
-            folder=self._folder / "verifier",
+            folder=left.folder / "verifier",
             emit=self._emit,
             env=env,
             timeout_s=step.verifier.timeout_s * self._kit.rules.timeout_multiplier,
+            tests_in_image=boxes.tests_in_image(task, step),
         )
         exam.folder.mkdir(parents=True, exist_ok=True)
         async with self._room(step, box, left, artifacts) as room, self._kit.gates.verifiers:
@@ -115,7 +115,7 @@ class Examiner:
                 "the changed files are too many or too large to carry into a pristine box",
                 reason="pristine_too_large",
             )
-        workspace = self._folder / "workspace"
+        workspace = left.folder / "workspace"
         if workspace.is_dir():
             await room.put(workspace, room.info.workdir)
         if left.changes.removed:

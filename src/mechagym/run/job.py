@@ -74,7 +74,7 @@ class Job:
                 await self._engine.run(self._plans, self._evaluate)
             tasks.cancel_scope.cancel()
         self._emit(JobEnded(state=self._state))
-        await self._kit.store.flush()
+        await self._kit.store.release_job(self._row.job_id, self._state)
         return await self._report(started_at)
 
     async def _evaluate(self, plan: TrialPlan) -> None:

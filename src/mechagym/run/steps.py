@@ -58,7 +58,7 @@ class StepRunner:
     def __init__(self, scene: Scene, box: Box, agent: Agent, meter: Meter) -> None:
         """The box is open with the first step's network; the agent is prepared in it."""
         self._scene, self._box, self._agent, self._meter = scene, box, agent, meter
-        self._examiner = Examiner(scene.plan, scene.kit, scene.folder, scene.emit)
+        self._examiner = Examiner(scene.plan, scene.kit, scene.emit)
         self._network: NetworkPolicy | None = None
 
     async def run(self, course: Course) -> None:
@@ -81,18 +81,20 @@ class StepRunner:
 
     async def _step(self, step: Step, course: Course) -> StepRecord:
         scene, box = self._scene, self._box
+        task = scene.plan.task
+        folder = scene.folder / "steps" / step.name if task.multi_step else scene.folder
         before = await self._examiner.before(box)
         scene.enter(Phase.AGENT)
         stint = await self._work(step)
         course.stints.append(stint)
         scene.enter(Phase.COLLECT)
-        await collect_logs(box, scene.folder, scene.emit)
-        wanted = with_convention(scene.plan.task.artifacts + step.artifacts)
-        artifacts = await collect_artifacts(box, wanted, scene.folder, scene.emit)
-        left = await self._examiner.after(box, before)
+        await collect_logs(box, folder, scene.emit)
+        wanted = with_convention(task.artifacts + step.artifacts)
+        artifacts = await collect_artifacts(box, wanted, folder, scene.emit)
+        left = await self._examiner.after(box, before, folder)
         scene.enter(Phase.VERIFY)
         if step.verifier.mode == "shared":
-            self._network = boxes.verifier_network(scene.plan.task, step)
+            self._network = boxes.verifier_network(task, step)
         verdict = await self._examiner.judge(step, box, left, artifacts)
         scene.emit(VerdictReached(verdict=verdict, step=step.name))
         outcome = outcome_of(stint.ending, verdict, stint.error)

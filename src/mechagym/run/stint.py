@@ -39,8 +39,7 @@ class _Work:
 
 
 def told(timeout_s: float | None) -> float | None:
-    """The time an agent is told it has: its deadline less a margin, so that it can end by itself.
-    """
+    """The time an agent is told it has: its deadline less a margin to end by itself."""
     if timeout_s is None:
         return None
     return timeout_s - min(MARGIN_MAX_S, MARGIN_SHARE * timeout_s)

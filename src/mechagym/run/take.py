@@ -12,7 +12,7 @@ from mechagym.errors import ConfigError
 from mechagym.records import from_json, new_id, now, to_json
 from mechagym.run.config import AgentChoice, JobConfig
 from mechagym.run.plan import TrialPlan, plan_trials, rejoin
-from mechagym.store import JobRow, Store
+from mechagym.store import JobRow, Store, this_process
 from mechagym.tasks.model import Task
 
 
@@ -51,13 +51,19 @@ async def begin(
         trials=len(plans),
     )
     await store.create_job(row, [plan.key for plan in plans])
+    await store.claim_job(job_id, this_process())
     return Taken(row=row, todo=plans, resumed=False)
 
 
 async def resume(
     store: Store, row: JobRow, config: JobConfig, tasks: Sequence[Task], version_of: VersionOf
 ) -> Taken:
-    """Continue a job. Raises ConfigError where a task or an agent is not what it was."""
+    """Continue a job.
+
+    Raises JobLocked where another live process has it, ConfigError where a task or an agent is not
+    what it was.
+    """
+    await store.claim_job(row.job_id, this_process())
     rows = await store.trials(row.job_id)
     todo = [trial.key for trial in rows if trial.state != "ended"]
     return Taken(
