@@ -102,7 +102,6 @@ def _built(dockerfile: Path, digest: str, environment: Environment, rules: Rules
 
 
 def _spec(task: Task, environment: Environment, image: Image, labels: Labels) -> BoxSpec:
-    check = environment.healthcheck
     return BoxSpec(
         image=image,
         workdir=environment.workdir,
@@ -114,15 +113,21 @@ def _spec(task: Task, environment: Environment, image: Image, labels: Labels) ->
             gpus=environment.gpus,
         ),
         network=_network(environment, None, None),
-        healthcheck=check
-        and Healthcheck(
-            command=check.command,
-            interval_s=check.interval_s,
-            timeout_s=check.timeout_s,
-            start_period_s=check.start_period_s,
-            retries=check.retries,
-        ),
+        healthcheck=_health(environment),
         labels=labels,
         compose=task.compose_file,
         os=environment.os,
+    )
+
+
+def _health(environment: Environment) -> Healthcheck | None:
+    check = environment.healthcheck
+    if check is None:
+        return None
+    return Healthcheck(
+        command=check.command,
+        interval_s=check.interval_s,
+        timeout_s=check.timeout_s,
+        start_period_s=check.start_period_s,
+        retries=check.retries,
     )

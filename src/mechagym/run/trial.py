@@ -136,7 +136,7 @@ class Try:
         self._clock.stop()
         course = self._course
         endings = [stint.ending for stint in course.stints]
-        ending = forced or next((e for e in endings if e != "finished"), "finished")
+        ending: Ending = forced or next((e for e in endings if e != "finished"), "finished")
         agents_own = next((stint.error for stint in course.stints if stint.error), None)
         whole = self._error is None
         verdict = combine(self._plan.task, course.steps) if whole else None
