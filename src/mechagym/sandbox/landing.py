@@ -22,6 +22,7 @@ Parts = tuple[str, ...]
 
 MAX_DEPTH = 128
 MAX_FINDINGS = 100
+_NO_SOURCE = "a hard link to a file that is not there"
 _FOLDER = os.O_RDONLY | os.O_DIRECTORY | os.O_NOFOLLOW | os.O_CLOEXEC
 _FILE = os.O_WRONLY | os.O_CREAT | os.O_EXCL | os.O_NOFOLLOW | os.O_CLOEXEC
 _LATEST = 2**33  # hostile times would not fit into every file system
@@ -158,7 +159,10 @@ class Landing:
 
     def hardlink(self, parts: Parts, source: Parts) -> None:
         """Make a second name of a regular file that has landed."""
-        from_fd = os.dup(self._enter((self._target.name, *source[:-1]), make=False))
+        try:
+            from_fd = os.dup(self._enter((self._target.name, *source[:-1]), make=False))
+        except FileNotFoundError:
+            raise Refused(_NO_SOURCE) from None
         try:
             at = os.stat(source[-1] if source else ".", dir_fd=from_fd, follow_symlinks=False)
             if not stat.S_ISREG(at.st_mode):  # a link at another depth would lead elsewhere
@@ -166,7 +170,7 @@ class Landing:
             fd, name = self._place(parts)
             os.link(source[-1], name, src_dir_fd=from_fd, dst_dir_fd=fd, follow_symlinks=False)
         except FileNotFoundError:
-            raise Refused("a hard link to a file that is not there") from None
+            raise Refused(_NO_SOURCE) from None
         finally:
             os.close(from_fd)
         self._files += 1
