@@ -30,12 +30,18 @@ elif [ -x "$1" ]; then exec bash -c '"$0"' "$1"
 else exec bash "$1"
 fi
 """
+_SHELL = 'command -v bash >/dev/null && exec bash -c "$1"; exec sh -c "$1"'
 _ROOT = ExecOptions(user="root", timeout_s=60.0)
 
 
 def start(path: str) -> tuple[str, ...]:
     """The command that starts a script of the box; its standard error joins its standard output."""
     return ("sh", "-c", _START, "sh", path)
+
+
+def shell(command: str) -> tuple[str, ...]:
+    """The command that runs a line of shell of the task's: by bash where there is one."""
+    return ("sh", "-c", _SHELL, "sh", command)
 
 
 async def clear(box: Box, *paths: str) -> None:

@@ -16,6 +16,7 @@ class Exam:
 
     `env` is the verifier's, already resolved; `timeout_s` is after the job's multiplier.
     `tests_in_image`: the box was opened from a verifier image that holds `/tests` already.
+    `second_box`: it is not the agent's, so the `collect` commands have run elsewhere.
     """
 
     task: Task
@@ -25,6 +26,7 @@ class Exam:
     env: dict[str, str]
     timeout_s: float
     tests_in_image: bool = False
+    second_box: bool = False
 
 
 class Verifier(Protocol):
