@@ -73,7 +73,8 @@ def _step_name(value: Any) -> Any:
     return value
 
 
-def _inside(value: Any) -> Any:
+def inside(value: Any) -> Any:
+    """Refuse a path with `..` in it."""
     if isinstance(value, str) and ".." in value.split("/"):
         raise ValueError('must be a path without ".."')
     return value
@@ -82,7 +83,7 @@ def _inside(value: Any) -> Any:
 def _relative(value: Any) -> Any:
     if isinstance(value, str) and (value.startswith("/") or "\\" in value):
         raise ValueError("must be a path relative to the artifacts folder")
-    return _inside(value)
+    return inside(value)
 
 
 Number = BeforeValidator(_number)
@@ -104,7 +105,7 @@ class Part(BaseModel):
 class ArtifactPart(Part):
     """An entry of `artifacts`: a path, or a table."""
 
-    source: Annotated[Text, BeforeValidator(_inside)]
+    source: Annotated[Text, BeforeValidator(inside)]
     destination: Annotated[str | None, BeforeValidator(_relative)] = None
     exclude: tuple[str, ...] = ()
     service: Text | None = None
