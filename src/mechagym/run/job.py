@@ -15,6 +15,7 @@ from datetime import datetime
 from typing import Literal
 
 import anyio
+import anyio.to_thread
 
 from mechagym.budget import LIMITS
 from mechagym.events import JobEnded, JobStarted, OpTaken, TrialEnded
@@ -23,7 +24,8 @@ from mechagym.run.engines.base import Engine
 from mechagym.run.kit import Kit
 from mechagym.run.plan import TrialPlan
 from mechagym.run.trial import Try
-from mechagym.store import JobRow
+from mechagym.sandbox.base import ReapScope
+from mechagym.store import JobRow, TrialRow
 
 OP_POLL_S = 0.5
 BACKOFF_MAX_S = 30.0
@@ -61,12 +63,18 @@ class Job:
         self._before: dict[str, int] = {}
 
     async def run(self, retries: int, *, resumed: bool) -> JobReport:
-        """Carry out all plans; Ctrl-C once cancels in order, twice ends this process at once."""
+        """Sweep up what dead owners left, then carry out all plans.
+
+        Ctrl-C once cancels in order, twice ends this process at once. `retries`: further tries after
+        an infrastructure fault.
+        """
         started_at = now()
         self._retries = retries
         rows = await self._kit.store.trials(self._row.job_id)
         self._before = {row.key.trial_id: row.tries for row in rows}
         self._emit(JobStarted(owner_pid=os.getpid(), trials=len(rows), resumed=resumed))
+        await self._kit.sandbox.reap(ReapScope())
+        await self._mend([row for row in rows if row.state == "ended"])
         async with anyio.create_task_group() as tasks:
             tasks.start_soon(self._watch_signals)
             tasks.start_soon(self._watch_ops)
@@ -76,6 +84,16 @@ class Job:
         self._emit(JobEnded(state=self._state))
         await self._kit.store.release_job(self._row.job_id, self._state)
         return await self._report(started_at)
+
+    async def _mend(self, sealed: Sequence[TrialRow]) -> None:
+        """Write again the folders that a crash left torn or missing: the store has what they hold."""
+        names = [row.key.trial_name for row in sealed]
+        whole = await anyio.to_thread.run_sync(
+            lambda: set(filter(self._kit.folder.is_whole, names))
+        )
+        for row in sealed:
+            if row.key.trial_name not in whole:
+                await self._keep(row.key.trial_id)
 
     async def _evaluate(self, plan: TrialPlan) -> None:
         if self._spent_up():
@@ -87,11 +105,11 @@ class Job:
             last = await self._tries(plan, queued_at)
         except anyio.get_cancelled_exc_class():
             with anyio.CancelScope(shield=True):
-                await self._keep(plan)
+                await self._keep(plan.key.trial_id)
             raise
         emit = self._kit.emitter(plan.key.trial_id, last.number)
         emit(TrialEnded(outcome=last.outcome, tries=last.number))
-        await self._keep(plan)
+        await self._keep(plan.key.trial_id)
 
     async def _tries(self, plan: TrialPlan, queued_at: datetime) -> TryRecord:
         """Try until an outcome stands: faults of the infrastructure are tried again, with
@@ -109,10 +127,10 @@ class Job:
                 queued_at = now()
         return record
 
-    async def _keep(self, plan: TrialPlan) -> None:
+    async def _keep(self, trial_id: str) -> None:
         """Write the trial's folder from what the store holds: a fold that can be made again."""
         await self._kit.store.flush()
-        record = await self._kit.store.record(plan.key.trial_id)
+        record = await self._kit.store.record(trial_id)
         if record is not None:
             await self._kit.write_trial(record)
 
