@@ -12,7 +12,14 @@ from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any
 
-from pydantic import BaseModel, ConfigDict, PositiveFloat, PositiveInt, ValidationError
+from pydantic import (
+    BaseModel,
+    ConfigDict,
+    PositiveFloat,
+    PositiveInt,
+    ValidationError,
+    field_validator,
+)
 
 from mechagym.cli.spelling import did_you_mean
 from mechagym.cli.written import faults_of, read_written
@@ -27,7 +34,8 @@ DEFAULT = "default"
 class Written(BaseModel):
     """What a settings file, the variables or the flags may say; every key is optional.
 
-    `tasks` is a dataset: folder, `git+URL` or name. `image_cache_gb` bounds the images and root
+    `tasks` is a dataset: folder, `git+URL` or name; `registries` are files that names are looked
+    up in. `image_cache_gb` bounds the images and root
     file systems that are kept. `concurrent` is the number of trials at once.
     """
 
@@ -39,9 +47,15 @@ class Written(BaseModel):
     store: str | None = None
     sandbox: str | None = None
     tasks: str | None = None
+    registries: tuple[Path, ...] | None = None
     docker_host: str | None = None
     concurrent: PositiveInt | None = None
     image_cache_gb: PositiveFloat | None = None
+
+    @field_validator("registries", mode="before")
+    @classmethod
+    def _as_in_path(cls, value: object) -> object:
+        return value.split(os.pathsep) if isinstance(value, str) else value
 
 
 PATHS = frozenset({"data_dir", "cache_dir", "jobs_dir"})
@@ -49,11 +63,14 @@ PATHS = frozenset({"data_dir", "cache_dir", "jobs_dir"})
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Terminal:
-    """Where progress is shown (stderr). `live`: it can be redrawn; `width` in columns."""
+    """How to write for a person: `width` in columns; `live`: stderr can be redrawn.
 
-    live: bool
-    color: bool
-    width: int
+    `color` says that colours are not unwanted; a stream must still be a terminal to get them.
+    """
+
+    width: int = 80
+    live: bool = False
+    color: bool = True
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -69,6 +86,7 @@ class Settings:
     store: str
     sandbox: str
     tasks: str | None
+    registries: tuple[Path, ...]
     docker_host: str | None
     concurrent: int
     image_cache_gb: float
@@ -108,6 +126,11 @@ def data_dir() -> Path:
     return Path(told).expanduser() if told else _xdg(os.environ, "DATA", ".local/share")
 
 
+def terminal() -> Terminal:
+    """How to write when the settings themselves cannot be read."""
+    return _terminal(os.environ)
+
+
 def user_file(environ: Mapping[str, str]) -> Path:
     """The user's settings file."""
     return _xdg(environ, "CONFIG", ".config") / "settings.toml"
@@ -142,11 +165,17 @@ def _rooted(values: dict[str, Any], folder: Path) -> dict[str, Any]:
     """Make paths absolute: `~` is the home, the relative stands beside the file that says it."""
     for name in PATHS:
         if values[name] is not None:
-            values[name] = (folder / values[name].expanduser()).absolute()
+            values[name] = _rooted_path(values[name], folder)
+    if values["registries"] is not None:
+        values["registries"] = tuple(_rooted_path(p, folder) for p in values["registries"])
     tasks = values["tasks"]
     if tasks and tasks.startswith((".", "~")):
-        values["tasks"] = str((folder / Path(tasks).expanduser()).absolute())
+        values["tasks"] = str(_rooted_path(Path(tasks), folder))
     return values
+
+
+def _rooted_path(path: Path, folder: Path) -> Path:
+    return (folder / path.expanduser()).absolute()
 
 
 def _defaults(found: Mapping[str, Any], environ: Mapping[str, str]) -> dict[str, tuple[str, Any]]:
@@ -160,6 +189,7 @@ def _defaults(found: Mapping[str, Any], environ: Mapping[str, str]) -> dict[str,
         "store": (DEFAULT, f"sqlite:///{data / 'mechagym.db'}"),
         "sandbox": (DEFAULT, "auto"),
         "tasks": (WELL_KNOWN_TASKS, str(tasks)) if tasks.is_dir() else (DEFAULT, None),
+        "registries": (DEFAULT, ()),
         "docker_host": ("DOCKER_HOST", environ.get("DOCKER_HOST") or None),
         "concurrent": (DEFAULT, 4),
         "image_cache_gb": (DEFAULT, 50.0),
@@ -173,11 +203,11 @@ def _xdg(environ: Mapping[str, str], kind: str, below_home: str) -> Path:
 
 
 def _terminal(environ: Mapping[str, str]) -> Terminal:
-    live = sys.stderr.isatty() and environ.get("TERM") != "dumb"
+    dumb = environ.get("TERM") == "dumb"
     return Terminal(
-        live=live,
-        color=live and not environ.get("NO_COLOR"),
         width=shutil.get_terminal_size((80, 24)).columns,
+        live=sys.stderr.isatty() and not dumb,
+        color=not dumb and not environ.get("NO_COLOR"),
     )
 
 

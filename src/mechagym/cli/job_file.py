@@ -10,6 +10,7 @@ from typing import Any, Literal
 from pydantic import BaseModel, ConfigDict, Field, ValidationError, field_validator
 
 from mechagym.budget import Budget
+from mechagym.cli.sources import sources_of
 from mechagym.cli.written import faults_of, read_written
 from mechagym.config import Settings
 from mechagym.errors import ConfigError
@@ -115,7 +116,7 @@ def job_config(entry: JobEntry, settings: Settings) -> JobConfig:
     return JobConfig(
         name=entry.name or _fresh_name(entry),
         sources=Sources(
-            sources=entry.sources or _settled_source(settings),
+            sources=sources_of(settings, entry.sources),
             include=entry.include,
             exclude=entry.exclude,
         ),
@@ -147,16 +148,6 @@ def job_config(entry: JobEntry, settings: Settings) -> JobConfig:
             retries=entry.retries,
         ),
     )
-
-
-def _settled_source(settings: Settings) -> tuple[str, ...]:
-    if settings.tasks is None:
-        raise ConfigError(
-            "no tasks: neither a SOURCE nor a dataset to take them from",
-            remedy="name a folder of tasks, or set one by --tasks, MECHAGYM_TASKS"
-            " or `tasks` in the settings file",
-        )
-    return (settings.tasks,)
 
 
 def _fresh_name(entry: JobEntry) -> str:

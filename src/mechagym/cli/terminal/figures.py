@@ -23,14 +23,16 @@ def tokens(count: int) -> str:
 
 
 def duration(seconds: float) -> str:
-    """`0.4s`, `12s`, `3m05s`, `2h07m`."""
+    """`0.4s`, `12s`, `3m05s`, `15m`, `2h07m`."""
     if seconds < 10:
         return f"{seconds:.1f}s"
     whole = round(seconds)
     if whole < 60:
         return f"{whole}s"
     minutes, rest = divmod(whole, 60)
-    return f"{minutes}m{rest:02d}s" if minutes < 60 else f"{minutes // 60}h{minutes % 60:02d}m"
+    if minutes < 60:
+        return f"{minutes}m{rest:02d}s" if rest else f"{minutes}m"
+    return f"{minutes // 60}h{minutes % 60:02d}m"
 
 
 def size(count_bytes: float) -> str:

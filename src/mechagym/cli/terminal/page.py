@@ -59,7 +59,7 @@ class Page:
         """Write a table that fits the width; what gives way is cut in the middle."""
         listed = [[_text(cell) for cell in row] for row in rows]
         widths = fit(columns, listed, self.terminal.width)
-        table = Table(box=box.SIMPLE_HEAD, pad_edge=False, show_edge=False, padding=(0, 2, 0, 0))
+        table = Table(box=box.SIMPLE_HEAD, pad_edge=False, show_edge=False, padding=(0, 1, 0, 0))
         for column, width in zip(columns, widths, strict=True):
             table.add_column(column.name, justify=column.align, width=width, overflow="fold")
         for row in listed:
@@ -77,11 +77,11 @@ class Page:
 
 
 def fit(columns: Sequence[Column], rows: Sequence[Sequence[Text]], width: int) -> list[int]:
-    """Choose column widths that sum up to the screen: natural ones, less what the cut ones give."""
+    """Choose widths that fit, two apart: natural ones, less what the cut columns give."""
     natural = [
         max([len(c.name), *(row[i].cell_len for row in rows)]) for i, c in enumerate(columns)
     ]
-    over = sum(natural) + 2 * len(columns) - width
+    over = sum(natural) + 2 * (len(columns) - 1) - width
     while over > 0:
         cuttable = [i for i, c in enumerate(columns) if c.cut and natural[i] > 8]
         if not cuttable:
