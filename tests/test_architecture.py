@@ -35,6 +35,9 @@ def module_of(path: Path) -> str:
     return ".".join(parts[:-1] if parts[-1] == "__init__" else parts)
 
 
+MODULES = frozenset(module_of(path) for path in FILES)
+
+
 def imports_of(path: Path) -> Iterator[str]:
     for node in ast.walk(ast.parse(path.read_text(encoding="utf-8"))):
         if isinstance(node, ast.Import):
@@ -42,8 +45,11 @@ def imports_of(path: Path) -> Iterator[str]:
         elif isinstance(node, ast.ImportFrom):
             assert node.level == 0, f"{path}: imports are absolute"
             if node.module:
-                yield node.module
-                yield from (f"{node.module}.{alias.name}" for alias in node.names)
+                # `from package import module` is about the module, not about the package
+                names = {f"{node.module}.{alias.name}" for alias in node.names}
+                yield from names & MODULES
+                if names - MODULES:
+                    yield node.module
 
 
 def test_every_room_is_on_the_plan():

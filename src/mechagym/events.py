@@ -22,6 +22,7 @@ from mechagym.records import (
     TryRecord,
     Verdict,
     adapter,
+    to_json,
 )
 
 
@@ -321,7 +322,7 @@ Op = StopOp
 
 def body_to_json(body: EventBody) -> str:
     """One line of JSON; `kind` is the tag."""
-    return adapter(type(body)).dump_json(body).decode()
+    return to_json(body)
 
 
 def body_from_json(text: str | bytes) -> EventBody:

@@ -4,6 +4,7 @@ No I/O here. Every value is frozen and survives a round trip through JSON (`to_j
 an old record always loads, so fields are only ever added, with a default.
 """
 
+import json
 import secrets
 import string
 from dataclasses import asdict, dataclass, field
@@ -300,8 +301,13 @@ def _adapter(shape: Any) -> "TypeAdapter[Any]":
 
 
 def to_json(value: object) -> str:
-    """One line of JSON for any value of this module."""
-    return adapter(type(value)).dump_json(value).decode()
+    """One line of JSON for any value of ours. Bytes of a box that were no text become `?`."""
+    shape = adapter(type(value))
+    try:
+        return shape.dump_json(value).decode()
+    except ValueError:  # a lone surrogate: how `ExecResult.text` keeps what is not UTF-8
+        text = json.dumps(shape.dump_python(value, mode="json"), ensure_ascii=False)
+        return text.encode("utf-8", "replace").decode()
 
 
 def from_json(shape: type[T], text: str | bytes) -> T:
