@@ -37,7 +37,8 @@ async def main(root: Path, sandbox: str, kind: str) -> None:
     tasks = [load_task(root / "tasks" / name) for name in ("first", "second")]
     gym.watcher = Bomb(kind)
     report = await gym.run(tasks, gym.config("oracle"))
-    print(*(  # noqa: T201f"{t.key.task} {t.outcome} {len(t.tries)}" for t in report.trials), sep="\n")
+    for trial in report.trials:
+        sys.stdout.write(f"{trial.key.task} {trial.outcome} {len(trial.tries)}\n")
 
 
 if __name__ == "__main__":

@@ -1,26 +1,21 @@
 """A small gym for tests: task folders made on the spot, and whole jobs run on a given sandbox."""
 
 from collections.abc import Mapping, Sequence
-from contextlib import AsyncExitStack
 from dataclasses import dataclass, field
 from pathlib import Path
-
-from mechagym.trajectory.folder import JobFolder
-from mechagym.trajectory.redact import Redactor
 
 from mechagym.agents.base import Agent
 from mechagym.agents.nop import NopAgent
 from mechagym.agents.oracle import OracleAgent
 from mechagym.agents.scripted import Action, ScriptedAgent
-from mechagym.budget import Meter
+from mechagym.budget import Budget
 from mechagym.events import Event, EventBody
 from mechagym.records import TrialRecord
 from mechagym.run.config import AgentChoice, JobConfig, Pace, Rules, Sources
-from mechagym.run.engines.local import LocalEngine
-from mechagym.run.images import Images
-from mechagym.run.job import Job, JobReport
-from mechagym.run.kit import Gates, Kit, Watch
-from mechagym.run.take import begin, resume, stored_config
+from mechagym.run.job import JobReport
+from mechagym.run.kit import Watch
+from mechagym.run.launch import Parts, run_job
+from mechagym.run.take import stored_config
 from mechagym.sandbox.base import Sandbox
 from mechagym.store import Store
 from mechagym.tasks.folder import load_task
@@ -69,7 +64,7 @@ class Gym:
     host_env: Mapping[str, str] = field(default_factory=dict)
     rules: Rules = field(default_factory=Rules)
     pace: Pace = field(default_factory=Pace)
-    meter: Meter = field(default_factory=Meter)
+    budget: Budget = field(default_factory=Budget)
     script: Sequence[Action] = ()
     seen: list[tuple[str, EventBody]] = field(default_factory=list)
     watcher: Watch | None = None
@@ -102,21 +97,28 @@ class Gym:
             repeats=repeats,
             rules=self.rules,
             pace=self.pace,
+            budget=self.budget,
         )
 
     async def run(self, tasks: Sequence[Task], config: JobConfig) -> JobReport:
         """Begin the job, or go on with it where it is known."""
-        redactor = Redactor(self.secrets)
-        async with AsyncExitStack() as stack:
-            store = await stack.enter_async_context(Store.open(self.url, redact=redactor.text))
-            kit = self._kit(store, config, redactor)
+        async with Store.open(self.url) as store:
             row = await store.find_job(config.name)
-            if row is None:
-                taken = await begin(store, config, tasks, _version)
-            else:
-                taken = await resume(store, row, stored_config(row, config), tasks, _version)
-            job = Job(taken.row, taken.todo, kit, LocalEngine(config.pace.trials))
-            return await job.run(config.pace.retries, resumed=taken.resumed)
+        asked = stored_config(row, config) if row else config
+        return await run_job(asked, tasks, self.parts(), resuming=row is not None)
+
+    def parts(self) -> Parts:
+        """What every job of this gym is run with."""
+        return Parts(
+            store_url=self.url,
+            sandbox=self.sandbox,
+            verifier=TaskTests(),
+            make_agent=self.make_agent,
+            version_of=lambda _: "1",
+            secrets=self.secrets,
+            host_env=self.host_env,
+            watch=self.watch,
+        )
 
     async def trial(self, task: Task, agent: str = "oracle", *, name: str = "job") -> TrialRecord:
         """Run one trial and return its record."""
@@ -128,23 +130,3 @@ class Gym:
         """All stored events of a trial or job."""
         async with Store.open(self.url) as store:
             return await store.events(subject, limit=100_000)
-
-    def _kit(self, store: Store, config: JobConfig, redactor: Redactor) -> Kit:
-        gates = Gates.of(config.pace, 2)
-        return Kit(
-            sandbox=self.sandbox,
-            store=store,
-            verifier=TaskTests(),
-            make_agent=self.make_agent,
-            folder=JobFolder(config.folder, redactor),
-            images=Images(self.sandbox, gates.builds),
-            gates=gates,
-            rules=config.rules,
-            meter=self.meter,
-            host_env=self.host_env,
-            watch=self.watch,
-        )
-
-
-def _version(_: AgentChoice) -> str:
-    return "1"

@@ -65,8 +65,8 @@ class Job:
     async def run(self, retries: int, *, resumed: bool) -> JobReport:
         """Sweep up what dead owners left, then carry out all plans.
 
-        Ctrl-C once cancels in order, twice ends this process at once. `retries`: further tries after
-        an infrastructure fault.
+        Ctrl-C once cancels in order, twice ends this process at once. `retries`: further tries
+        after an infrastructure fault.
         """
         started_at = now()
         self._retries = retries
@@ -74,6 +74,8 @@ class Job:
         self._before = {row.key.trial_id: row.tries for row in rows}
         self._emit(JobStarted(owner_pid=os.getpid(), trials=len(rows), resumed=resumed))
         await self._kit.sandbox.reap(ReapScope())
+        keys = [row.key for row in rows]
+        await anyio.to_thread.run_sync(self._kit.folder.begin, keys)
         await self._mend([row for row in rows if row.state == "ended"])
         async with anyio.create_task_group() as tasks:
             tasks.start_soon(self._watch_signals)
@@ -86,7 +88,7 @@ class Job:
         return await self._report(started_at)
 
     async def _mend(self, sealed: Sequence[TrialRow]) -> None:
-        """Write again the folders that a crash left torn or missing: the store has what they hold."""
+        """Write again the folders that a crash left torn or missing, from the store."""
         names = [row.key.trial_name for row in sealed]
         whole = await anyio.to_thread.run_sync(
             lambda: set(filter(self._kit.folder.is_whole, names))
@@ -165,6 +167,8 @@ class Job:
 
     async def _report(self, started_at: datetime) -> JobReport:
         trials = await self._kit.store.records(self._row.job_id)
+        events = await self._kit.store.events(self._row.job_id, limit=100_000)
+        await anyio.to_thread.run_sync(self._kit.folder.write_job, trials, events)
         return JobReport(
             job=self._row,
             state=self._state,

@@ -1,7 +1,7 @@
 """What a trial is run with: the parts that wiring chose, handed down as one frozen value."""
 
 from collections.abc import Callable, Mapping
-from dataclasses import dataclass, field
+from dataclasses import dataclass
 
 import anyio
 import anyio.to_thread
@@ -57,8 +57,8 @@ class Kit:
     gates: Gates
     rules: Rules
     meter: Meter
-    host_env: Mapping[str, str] = field(default_factory=dict)
-    watch: Watch = lambda _subject, _body: None
+    host_env: Mapping[str, str]
+    watch: Watch
 
     def emitter(self, subject: str, try_number: int = 0) -> Emit:
         """An Emit into the store that the watcher sees too."""

@@ -1,0 +1,104 @@
+"""Running a job from its config: opens the store and the folder, builds the kit, runs, and closes all.
+
+This is the one door for the command line, the tests and, later, a worker: what they hand in are the
+parts that only they can choose.
+"""
+
+import os
+from collections.abc import Callable, Mapping, Sequence
+from dataclasses import asdict, dataclass, field
+
+from mechagym.budget import Meter
+from mechagym.errors import ConfigError
+from mechagym.records import adapter
+from mechagym.run.config import AgentChoice, JobConfig
+from mechagym.run.engines.local import LocalEngine
+from mechagym.run.hostenv import injected
+from mechagym.run.images import Images
+from mechagym.run.job import Job, JobReport
+from mechagym.run.kit import Gates, Kit, MakeAgent, Watch
+from mechagym.run.take import begin, resume
+from mechagym.sandbox.base import Sandbox
+from mechagym.store import Store
+from mechagym.tasks.model import Task
+from mechagym.trajectory.folder import JobFolder
+from mechagym.trajectory.harbor import JobSheet
+from mechagym.trajectory.redact import Redactor
+from mechagym.verify.base import Verifier
+
+
+def ignore(_subject: str, _body: object) -> None:
+    """The watcher of those who watch nothing."""
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Parts:
+    """What a job is run with. `secrets` (name → value) are redacted wherever something is written.
+
+    `host_env` is what `${VAR}` of a task is resolved from; `watch` sees each event as it happens.
+    """
+
+    store_url: str
+    sandbox: Sandbox
+    verifier: Verifier
+    make_agent: MakeAgent
+    version_of: Callable[[AgentChoice], str]
+    secrets: Mapping[str, str] = field(default_factory=dict)
+    host_env: Mapping[str, str] = field(default_factory=dict)
+    watch: Watch = ignore
+
+
+async def run_job(
+    config: JobConfig, tasks: Sequence[Task], parts: Parts, *, resuming: bool = False
+) -> JobReport:
+    """Begin the job, or go on with it (`resuming`: then `config` comes from `take.stored_config`).
+
+    Raises ConfigError, JobLocked, StoreError before anything is started; after that every fault is a
+    trial's outcome.
+    """
+    if config.engine != "local":
+        raise ConfigError(f"unknown engine {config.engine!r}", remedy="use --engine local")
+    redactor = Redactor({**injected(tasks, parts.host_env), **parts.secrets})
+    async with Store.open(parts.store_url, redact=redactor.text) as store:
+        if resuming:
+            row = await store.find_job(config.name)
+            if row is None:
+                raise ConfigError(f"no job named {config.name}", remedy="see `mechagym jobs list`")
+            taken = await resume(store, row, config, tasks, parts.version_of)
+        else:
+            taken = await begin(store, config, tasks, parts.version_of)
+        sheet = _sheet(config, taken.row.job_id, tasks, parts.sandbox.name)
+        kit = _kit(config, parts, store, JobFolder(config.folder, redactor, sheet))
+        job = Job(taken.row, taken.todo, kit, LocalEngine(config.pace.trials))
+        return await job.run(config.pace.retries, resumed=taken.resumed)
+
+
+def _kit(config: JobConfig, parts: Parts, store: Store, folder: JobFolder) -> Kit:
+    gates = Gates.of(config.pace, os.cpu_count() or 1)
+    return Kit(
+        sandbox=parts.sandbox,
+        store=store,
+        verifier=parts.verifier,
+        make_agent=parts.make_agent,
+        folder=folder,
+        images=Images(parts.sandbox, gates.builds),
+        gates=gates,
+        rules=config.rules,
+        meter=Meter(budget=config.budget),
+        host_env=parts.host_env,
+        watch=parts.watch,
+    )
+
+
+def _sheet(config: JobConfig, job_id: str, tasks: Sequence[Task], sandbox: str) -> JobSheet:
+    return JobSheet(
+        job_id=job_id,
+        name=config.name,
+        config=adapter(dict).dump_python(asdict(config), mode="json"),
+        repeats=config.repeats,
+        concurrent=config.pace.trials,
+        retries=config.pace.retries,
+        timeout_multiplier=config.rules.timeout_multiplier,
+        sandbox=sandbox,
+        task_folders={task.digest: task.folder for task in tasks},
+    )
