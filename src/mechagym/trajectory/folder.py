@@ -1,0 +1,120 @@
+"""A job's folder, as Harbor's tools and viewer read it.
+
+Every file is a pure fold of what the store holds, or was copied out of a box into `tries/NNN/`: a
+torn or missing one is made again. The counted try's evidence is shown at the trial's level, by hard
+links. Nothing is written outside the job's folder, whatever names and links come along, and no
+secret is written at all.
+"""
+
+import json
+from collections.abc import Sequence
+from pathlib import Path
+from typing import Any
+
+from mechagym.events import Event
+from mechagym.records import TrialKey, TrialRecord, TryRecord, now, to_json
+from mechagym.trajectory import atif, harbor, log
+from mechagym.trajectory.artifacts import manifest
+from mechagym.trajectory.files import (
+    publish,
+    read_json,
+    safe_name,
+    scrub,
+    write_file,
+    write_json,
+    write_text,
+)
+from mechagym.trajectory.harbor import JobSheet
+from mechagym.trajectory.redact import Redactor
+
+EVIDENCE = ("agent", "verifier", "artifacts", "steps")
+NOTHING_SECRET = Redactor({})
+
+
+class JobFolder:
+    """The folder of one job. Methods write files and raise OSError; call them in a thread."""
+
+    def __init__(
+        self,
+        root: Path,
+        redactor: Redactor = NOTHING_SECRET,
+        sheet: JobSheet = JobSheet(),  # noqa: B008 – frozen
+    ) -> None:
+        self.root = root
+        self._redactor = redactor
+        self._sheet = sheet
+
+    def trial_dir(self, trial_name: str) -> Path:
+        """A trial's folder; not made."""
+        return self.root / safe_name(trial_name)
+
+    def try_dir(self, trial_name: str, number: int) -> Path:
+        """Where a try's evidence is put (`agent/`, `verifier/`, `artifacts/`, …); made here."""
+        folder = self.trial_dir(trial_name) / "tries" / f"{number:03d}"
+        folder.mkdir(parents=True, exist_ok=True)
+        return folder
+
+    def begin(self, keys: Sequence[TrialKey]) -> None:
+        """Write `config.json` and `lock.json` of the job and of each trial that has none yet."""
+        self._json("config.json", harbor.job_config(self._sheet, keys, self.root.absolute()))
+        if read_json(self.root / "lock.json") is None:
+            self._json("lock.json", harbor.job_lock(self._sheet, keys, now()))
+        self._json("result.json", harbor.job_result(self._sheet, (), (), now()))
+
+    def write_trial(self, record: TrialRecord, events: Sequence[Event]) -> None:
+        """Write or rewrite all files of a trial that has ended; `result.json` comes last."""
+        folder = self.trial_dir(record.key.trial_name)
+        for attempt in record.tries:
+            self._write_try(record.key, attempt, events)
+        counted = self.try_dir(record.key.trial_name, record.counted.number)
+        for part in EVIDENCE:
+            publish(counted / part, folder / part)
+        at = folder.absolute()
+        self._into(folder, "config.json", harbor.trial_config(self._sheet, record.key, at))
+        self._into(folder, "lock.json", harbor.trial_lock(self._sheet, record.key))
+        self._into(folder, "metrics.json", harbor.metrics(record))
+        write_text(folder / "trial.log", log.lines(events), self._redactor)
+        write_file(folder / "events.jsonl", self._event_lines(events))
+        if error := record.counted.error:
+            text = f"{error.type}: {error.message}\n\n{error.trace or ''}".rstrip() + "\n"
+            write_text(folder / "exception.txt", text, self._redactor)
+        else:
+            (folder / "exception.txt").unlink(missing_ok=True)
+        result = harbor.trial_result(self._sheet, record, events, at)
+        self._into(folder, "result.json", result)
+
+    def write_job(self, records: Sequence[TrialRecord], events: Sequence[Event]) -> None:
+        """Write `result.json` and `job.log` of the job from its trials and its own events."""
+        self._json("result.json", harbor.job_result(self._sheet, records, events, now()))
+        write_text(self.root / "job.log", log.lines(events) + log.summary(records), self._redactor)
+
+    def is_whole(self, trial_name: str) -> bool:
+        """Whether a trial's `result.json` is there and complete."""
+        result = read_json(self.trial_dir(trial_name) / "result.json")
+        return isinstance(result, dict) and "finished_at" in result
+
+    def _write_try(self, key: TrialKey, attempt: TryRecord, events: Sequence[Event]) -> None:
+        folder = self.try_dir(key.trial_name, attempt.number)
+        scrub(folder, self._redactor)
+        document = atif.fold(key, attempt.number, events)
+        self._into(folder, "agent/trajectory.json", document)
+        self._into(folder, "artifacts/manifest.json", manifest(attempt.number, events, folder))
+        self._into(folder, "record.json", json.loads(to_json(attempt)))
+        verifier = folder / "verifier"
+        given = any((verifier / name).is_file() for name in ("reward.txt", "reward.json"))
+        if attempt.verdict and not given:
+            self._into(folder, "verifier/reward.json", attempt.verdict.rewards)
+
+    def _event_lines(self, events: Sequence[Event]) -> bytes:
+        return "".join(f"{self._event_line(to_json(event))}\n" for event in events).encode()
+
+    def _event_line(self, line: str) -> str:
+        if self._redactor.text(line) == line:
+            return line
+        return json.dumps(self._redactor.value(json.loads(line)), ensure_ascii=False)
+
+    def _json(self, name: str, value: Any) -> None:
+        self._into(self.root, name, value)
+
+    def _into(self, folder: Path, name: str, value: Any) -> None:
+        write_json(folder / name, value, self._redactor)

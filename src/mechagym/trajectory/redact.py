@@ -1,0 +1,170 @@
+"""Keeps secrets out of everything that is written: by value, in each form a value takes on its way.
+
+A `Redactor` knows the values that we injected and replaces each, and its Base64, URL and JSON
+forms, by `[redacted:NAME]`. `scan` looks for the shapes of keys nobody told us of; it is for use
+before an export.
+"""
+
+import base64
+import json
+import re
+from collections.abc import Iterator, Mapping
+from dataclasses import dataclass
+from itertools import chain
+from typing import Any
+from urllib.parse import quote, quote_plus
+
+from mechagym.errors import ConfigError
+
+MIN_CHARS = 6
+"""A shorter value would be found by chance in honest text."""
+
+
+class Redactor:
+    """Replaces the values of `secrets` (name → value) wherever they stand."""
+
+    def __init__(self, secrets: Mapping[str, str]) -> None:
+        """Raise ConfigError, naming the secret and never its value, where one is too short."""
+        names: dict[str, str] = {}
+        for name, value in secrets.items():
+            if len(value.strip()) < MIN_CHARS:
+                raise ConfigError(
+                    f"secret {name}: a value of fewer than {MIN_CHARS} characters cannot be"
+                    " redacted safely",
+                    remedy="Use a longer one, or do not declare it as a secret.",
+                    reason="secret_too_short",
+                )
+            for form in _forms(value):
+                names.setdefault(form, f"[redacted:{_plain(name)}]")
+        self._marks = names
+        self._marks_bytes = {form.encode(): mark.encode() for form, mark in names.items()}
+        longest_first = sorted(names, key=len, reverse=True)
+        self._text = re.compile("|".join(map(re.escape, longest_first)) or r"(?!)")
+        self._bytes = re.compile(
+            b"|".join(re.escape(f.encode()) for f in longest_first) or rb"(?!)"
+        )
+        self.longest_bytes = max(map(len, self._marks_bytes), default=0)
+
+    def text(self, text: str) -> str:
+        """Redact a text. Searching comes first: nearly every text holds nothing."""
+        if any(form in text for form in self._marks):
+            return self._text.sub(lambda found: self._marks[found[0]], text)
+        return text
+
+    def data(self, data: bytes) -> bytes:
+        """Redact bytes, whatever they are."""
+        if any(form in data for form in self._marks_bytes):
+            return self._bytes.sub(lambda found: self._marks_bytes[found[0]], data)
+        return data
+
+    def value(self, value: Any) -> Any:
+        """Redact a JSON value: in its strings only, so that it stays what it is."""
+        match value:
+            case str():
+                return self.text(value)
+            case list() | tuple():
+                return [self.value(item) for item in value]
+            case dict():
+                return {self.text(str(key)): self.value(item) for key, item in value.items()}
+            case _:
+                return value
+
+    def stream(self) -> "RedactingStream":
+        """Redact bytes that come in pieces."""
+        return RedactingStream(self)
+
+    def _split(self, data: bytes, safe: int) -> tuple[bytes, bytes]:
+        """Redact what starts before `safe`; return that and the rest."""
+        done: list[bytes] = []
+        at = 0
+        for found in self._bytes.finditer(data):
+            if found.start() >= safe:
+                break
+            done += [data[at : found.start()], self._marks_bytes[found[0]]]
+            at = found.end()
+        at_least = max(at, safe)
+        done.append(data[at:at_least])
+        return b"".join(done), data[at_least:]
+
+
+class RedactingStream:
+    """Redacts across the borders of chunks: what could begin a secret is held back until clear."""
+
+    def __init__(self, redactor: Redactor) -> None:
+        self._redactor = redactor
+        self._held = b""
+
+    def feed(self, chunk: bytes) -> bytes:
+        """Take a chunk, give what is safe to write."""
+        data = self._held + chunk
+        safe = max(0, len(data) - max(0, self._redactor.longest_bytes - 1))
+        done, self._held = self._redactor._split(data, safe)
+        return done
+
+    def finish(self) -> bytes:
+        """Give what is still held."""
+        rest, self._held = self._held, b""
+        return self._redactor.data(rest)
+
+
+def _plain(name: str) -> str:
+    return re.sub(r"[^A-Za-z0-9_.-]", "_", name)
+
+
+def _forms(value: str) -> Iterator[str]:
+    for text in dict.fromkeys((value, value.strip())):
+        yield text
+        yield json.dumps(text)[1:-1]
+        yield json.dumps(text, ensure_ascii=False)[1:-1]
+        for quoted in (quote(text, safe=""), quote(text), quote_plus(text)):
+            yield quoted
+            yield re.sub("%..", lambda found: found[0].lower(), quoted)
+        data = text.encode()
+        yield from chain.from_iterable(_base64_forms(data, shift) for shift in range(3))
+
+
+def _base64_forms(data: bytes, shift: int) -> Iterator[str]:
+    """The characters of Base64 that depend on `data` alone, when `shift` bytes stand before it."""
+    first = -(-shift * 8 // 6)
+    last = (shift + len(data)) * 8 // 6
+    for encode in (base64.b64encode, base64.urlsafe_b64encode):
+        yield encode(bytes(shift) + data).decode()[first:last]
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Finding:
+    """Something that looks like a key. `sample` shows its first characters only."""
+
+    rule: str
+    start: int
+    sample: str
+
+
+_SHAPES = {
+    "anthropic": r"sk-ant-[A-Za-z0-9_-]{16,}",
+    "openai": r"sk-(?!ant-)(?:proj-|svcacct-|or-v1-)?[A-Za-z0-9_-]{20,}",
+    "aws": r"(?:AKIA|ASIA)[A-Z0-9]{16}",
+    "github": r"(?:gh[pousr]_[A-Za-z0-9]{30,}|github_pat_[A-Za-z0-9_]{40,})",
+    "google": r"AIza[A-Za-z0-9_-]{35}",
+    "huggingface": r"hf_[A-Za-z0-9]{30,}",
+    "slack": r"xox[abprs]-[A-Za-z0-9-]{10,}",
+    "jwt": r"eyJ[A-Za-z0-9_-]{10,}\.eyJ[A-Za-z0-9_-]{10,}\.[A-Za-z0-9_-]{10,}",
+    "private-key": r"-----BEGIN (?:[A-Z]+ )*PRIVATE KEY-----",
+}
+_SHAPE = re.compile(
+    "|".join(
+        f"(?P<{rule.replace('-', '_')}>(?<![A-Za-z0-9_]){shape})" for rule, shape in _SHAPES.items()
+    )
+)
+
+
+def scan(text: str) -> list[Finding]:
+    """Find what looks like a key, in order."""
+    return [
+        Finding(
+            rule=(found.lastgroup or "").replace("_", "-"),
+            start=found.start(),
+            sample=f"{found[0][:8]}…",
+        )
+        for found in _SHAPE.finditer(text)
+    ]
