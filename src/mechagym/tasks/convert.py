@@ -1,0 +1,30 @@
+"""`tasks import`: the tasks of any source written out as Harbor folders of one's own."""
+
+import shutil
+from pathlib import Path
+
+from mechagym.errors import ConfigError, NoSpace, TaskError
+from mechagym.tasks.dataset import Dataset
+
+
+def import_tasks(dataset: Dataset, target: Path) -> tuple[Path, ...]:
+    """Copy each task of a dataset to `target/<name>`, in Harbor's form; return the new folders.
+
+    Raises ConfigError, before anything is written, where one of them is there already.
+    """
+    folders = {task: target / task.name for task in dataset.tasks}
+    taken = next((folder for folder in folders.values() if folder.exists()), None)
+    if taken is not None:
+        raise ConfigError(f"{taken}: is there already", remedy="Name an empty folder.")
+    for task, folder in folders.items():
+        try:
+            folder.parent.mkdir(parents=True, exist_ok=True)
+            shutil.copytree(task.folder, folder, symlinks=True, ignore=_git)
+        except OSError as error:
+            kind = NoSpace if error.errno == 28 else TaskError
+            raise kind(f"{folder}: cannot be written: {error}") from error
+    return tuple(folders.values())
+
+
+def _git(_directory: str, names: list[str]) -> list[str]:
+    return [name for name in names if name == ".git"]

@@ -1,0 +1,4 @@
+#!/bin/sh
+# {{canary}}
+set -eu
+echo 'Hello, world!' > /app/greeting.txt
