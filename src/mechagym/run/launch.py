@@ -1,4 +1,4 @@
-"""Running a job from its config: opens the store and the folder, builds the kit, runs, and closes all.
+"""Running a job from its config: opens the store, builds the kit, runs, and closes all.
 
 This is the one door for the command line, the tests and, later, a worker: what they hand in are the
 parts that only they can choose.
@@ -53,8 +53,8 @@ async def run_job(
 ) -> JobReport:
     """Begin the job, or go on with it (`resuming`: then `config` comes from `take.stored_config`).
 
-    Raises ConfigError, JobLocked, StoreError before anything is started; after that every fault is a
-    trial's outcome.
+    Raises ConfigError, JobLocked, StoreError before anything is started; after that every fault
+    is a trial's outcome.
     """
     if config.engine != "local":
         raise ConfigError(f"unknown engine {config.engine!r}", remedy="use --engine local")

@@ -135,8 +135,8 @@ class Try:
     async def _end(self, forced: Ending | None) -> TryRecord:
         self._clock.stop()
         course = self._course
-        endings = [stint.ending for stint in course.stints]
-        ending: Ending = forced or next((e for e in endings if e != "finished"), "finished")
+        early = [stint.ending for stint in course.stints if stint.ending != "finished"]
+        ending = forced or (early[0] if early else "finished")
         agents_own = next((stint.error for stint in course.stints if stint.error), None)
         whole = self._error is None
         verdict = combine(self._plan.task, course.steps) if whole else None

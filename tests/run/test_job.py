@@ -1,0 +1,251 @@
+"""Jobs: retries, resumes, locks, secrets, and a thousand trials without a leak."""
+
+import gc
+import os
+import subprocess
+import sys
+from collections.abc import AsyncIterator
+from contextlib import asynccontextmanager
+from pathlib import Path
+
+import anyio
+import psutil
+import pytest
+
+from mechagym.agents.scripted import Exec, Hang, Pay, Say
+from mechagym.budget import Budget
+from mechagym.errors import BoxDied, ConfigError, JobLocked
+from mechagym.events import StopOp, ToolReturned
+from mechagym.records import Outcome
+from mechagym.run.config import Pace, Rules
+from mechagym.run.stint import told
+from mechagym.sandbox.base import Box, BoxSpec, Sandbox
+from mechagym.store import Store
+from tests.run.gym import make_task
+
+ROOT = Path(__file__).parent.parent.parent
+
+
+class Flaky:
+    """A sandbox whose first boxes die as soon as they are open."""
+
+    def __init__(self, inner: Sandbox, deaths: int) -> None:
+        self._inner, self.deaths = inner, deaths
+
+    def __getattr__(self, name: str):
+        return getattr(self._inner, name)
+
+    @asynccontextmanager
+    async def open(self, spec: BoxSpec) -> AsyncIterator[Box]:
+        async with self._inner.open(spec) as box:
+            yield Dying(box, self)
+
+
+class Dying:
+    """A box that dies when its tests should be put in."""
+
+    def __init__(self, box: Box, flaky: Flaky) -> None:
+        self._box, self._flaky = box, flaky
+
+    def __getattr__(self, name: str):
+        return getattr(self._box, name)
+
+    async def put(self, source, target: str) -> None:
+        if target == "/tests" and self._flaky.deaths:
+            self._flaky.deaths -= 1
+            raise BoxDied("the box died")
+        await self._box.put(source, target)
+
+
+@pytest.mark.must("trials-9")
+async def test_infra_faults_are_tried_again_kept_and_paid_for(memory_gym):
+    memory_gym.sandbox = Flaky(memory_gym.sandbox, deaths=2)
+    memory_gym.script = [
+        Pay(input=100, output=10, cost_usd=0.25),
+        Exec(command="echo x > done.txt"),
+    ]
+    record = await memory_gym.trial(make_task(memory_gym.root / "tasks"), "scripted")
+    outcomes = [t.outcome for t in record.tries]
+    assert outcomes == [Outcome.INFRA_ERROR, Outcome.INFRA_ERROR, Outcome.PASSED]
+    assert record.spend.cost_usd == pytest.approx(0.75)
+    assert record.spend.usage.tokens == 330
+    folder = memory_gym.root / "jobs" / "job" / record.key.trial_name
+    assert sorted(p.name for p in (folder / "tries").iterdir()) == ["001", "002", "003"]
+
+
+async def test_a_fault_that_stays_is_an_infra_error_and_the_next_trial_runs(memory_gym):
+    memory_gym.sandbox = Flaky(memory_gym.sandbox, deaths=2)
+    memory_gym.pace = Pace(trials=1, retries=1)
+    tasks = [make_task(memory_gym.root / "tasks", name) for name in ("a", "b")]
+    report = await memory_gym.run(tasks, memory_gym.config("oracle"))
+    assert [t.outcome for t in report.trials] == [Outcome.INFRA_ERROR, Outcome.PASSED]
+    assert [t.key.task for t in report.unscored] == ["a"]
+
+
+async def test_a_finished_job_runs_nothing_again(memory_gym):
+    task = make_task(memory_gym.root / "tasks")
+    await memory_gym.trial(task)
+    memory_gym.seen.clear()
+    record = await memory_gym.trial(task)
+    assert len(record.tries) == 1
+    assert not any(body.kind == "try_started" for _, body in memory_gym.seen)
+
+
+async def test_a_torn_folder_is_written_again(memory_gym):
+    task = make_task(memory_gym.root / "tasks")
+    record = await memory_gym.trial(task)
+    result = memory_gym.root / "jobs" / "job" / record.key.trial_name / "result.json"
+    whole = result.read_text()
+    result.write_text(whole[: len(whole) // 2])
+    await memory_gym.trial(task)
+    assert result.read_text() == whole
+
+
+async def test_another_config_is_not_a_resume(memory_gym):
+    task = make_task(memory_gym.root / "tasks")
+    await memory_gym.trial(task)
+    memory_gym.rules = Rules(timeout_multiplier=3)
+    with pytest.raises(ConfigError, match="begun with other rules"):
+        await memory_gym.trial(task)
+
+
+async def test_a_changed_task_is_not_a_resume(memory_gym):
+    memory_gym.pace = Pace(retries=0)
+    memory_gym.budget = Budget(usd=0)
+    root = memory_gym.root / "tasks"
+    report = await memory_gym.run([make_task(root)], memory_gym.config("oracle"))
+    assert (report.state, report.waiting) == ("stopped", 1)
+    changed = make_task(root, files={"instruction.md": "Something else.\n"})
+    with pytest.raises(ConfigError, match="has changed since this job began"):
+        await memory_gym.run([changed], memory_gym.config("oracle"))
+
+
+async def test_a_stop_op_cancels_in_order_and_a_resume_goes_on(memory_gym):
+    memory_gym.script = [Say(text="working"), Hang()]
+    task = make_task(memory_gym.root / "tasks")
+
+    async with Store.open(memory_gym.url) as store, anyio.create_task_group() as tasks:
+
+        async def stop() -> None:
+            while not any(body.kind == "message_said" for _, body in memory_gym.seen):
+                await anyio.sleep(0.01)
+            job = await store.find_job("job")
+            assert job is not None
+            await store.put_op(job.job_id, StopOp())
+
+        tasks.start_soon(stop)
+        report = await memory_gym.run([task], memory_gym.config("scripted"))
+    assert (report.state, report.waiting) == ("stopped", 1)
+    memory_gym.script = [Exec(command="echo x > done.txt")]
+    record = await memory_gym.trial(task, "scripted")
+    assert [t.outcome for t in record.tries] == [Outcome.CANCELLED, Outcome.PASSED]
+
+
+@pytest.mark.must("trials-12")
+async def test_two_processes_on_one_job(memory_gym):
+    task = make_task(memory_gym.root / "tasks")
+    code = (
+        "import anyio, sys\nfrom pathlib import Path\n"
+        "from mechagym.agents.scripted import Hang, Say\n"
+        "from mechagym.tasks.folder import load_task\n"
+        "from mechagym.testing.memory import MemorySandbox\n"
+        "from tests.run.gym import Gym\n"
+        "root = Path(sys.argv[1])\n"
+        "def say(_, body):\n"
+        "    if body.kind == 'agent_started': print('running', flush=True)\n"
+        "gym = Gym(root=root, sandbox=MemorySandbox(), script=[Hang()], watcher=say)\n"
+        "anyio.run(gym.trial, load_task(root / 'tasks' / 'made'), 'scripted')\n"
+    )
+    argv = [sys.executable, "-c", code, str(memory_gym.root)]
+    with subprocess.Popen(argv, cwd=ROOT, stdout=subprocess.PIPE) as other:
+        try:
+            assert other.stdout is not None
+            assert other.stdout.readline() == b"running\n"
+            memory_gym.script = [Hang()]
+            with pytest.raises(JobLocked, match=str(other.pid)):
+                await memory_gym.trial(task, "scripted")
+        finally:
+            other.kill()
+    memory_gym.script = [Exec(command="echo x > done.txt")]
+    record = await memory_gym.trial(task, "scripted")
+    assert record.outcome is Outcome.PASSED
+
+
+async def test_money_stops_a_job_between_trials(memory_gym):
+    memory_gym.budget = Budget(usd=1.0)
+    memory_gym.pace = Pace(trials=1)
+    memory_gym.script = [Pay(cost_usd=0.6), Exec(command="echo x > done.txt")]
+    tasks = [make_task(memory_gym.root / "tasks", name) for name in "abc"]
+    report = await memory_gym.run(tasks, memory_gym.config("scripted"))
+    outcomes = [t.outcome for t in report.trials]
+    assert outcomes[:2] == [Outcome.PASSED, Outcome.BUDGET_EXHAUSTED]
+    assert sum(t.spend.cost_usd for t in report.trials) <= 1.0
+
+
+async def test_an_unexpected_fault_is_one_trials_alone(memory_gym):
+    made = memory_gym.make_agent
+
+    def broken(choice, task):
+        if task.name == "a":
+            raise ZeroDivisionError("a bug of ours")
+        return made(choice, task)
+
+    memory_gym.make_agent = broken
+    tasks = [make_task(memory_gym.root / "tasks", name) for name in ("a", "b")]
+    report = await memory_gym.run(tasks, memory_gym.config("oracle"))
+    assert [t.outcome for t in report.trials] == [Outcome.INFRA_ERROR, Outcome.PASSED]
+    error = report.trials[0].counted.error
+    assert error is not None
+    assert error.reason == "unexpected"
+    folder = memory_gym.root / "jobs" / "job" / report.trials[0].key.trial_name
+    assert "ZeroDivisionError" in (folder / "exception.txt").read_text()
+
+
+@pytest.mark.must("trials-16")
+async def test_a_planted_secret_is_nowhere(memory_gym):
+    secret = "s3cr3t-Value/+with=odd&chars"
+    memory_gym.host_env = {"PLANTED": secret}
+    leak = (
+        'echo "key $KEY"; printf %s "$KEY" > /logs/verifier/leak.txt; echo "$KEY" >&2\n'
+        "echo 1 > /logs/verifier/reward.txt\n"
+    )
+    toml = 'schema_version = "1.4"\n[verifier.env]\nKEY = "${PLANTED}"\n'
+    memory_gym.script = [Say(text=f"I found {secret}"), Exec(command=f"echo '{secret}' > /app/f")]
+    task = make_task(memory_gym.root / "tasks", files={"tests/test.sh": leak}, toml=toml)
+    record = await memory_gym.trial(task, "scripted")
+    assert record.outcome is Outcome.PASSED
+    holders = [
+        path
+        for path in memory_gym.root.rglob("*")
+        if path.is_file() and "tasks" not in path.parts and secret.encode() in path.read_bytes()
+    ]
+    assert holders == []
+    returned = [e.body for e in await memory_gym.events(record.key.trial_id)]
+    assert not any(isinstance(b, ToolReturned) and secret in b.output for b in returned)
+
+
+@pytest.mark.must("trials-17")
+@pytest.mark.slow
+async def test_a_thousand_trials_leave_nothing(memory_gym):
+    memory_gym.pace = Pace(trials=8)
+    memory_gym.script = [Say(text="hello"), Exec(command="echo x > done.txt")]
+    task = make_task(memory_gym.root / "tasks")
+    await memory_gym.run([task], memory_gym.config("scripted", name="warm"))
+    gc.collect()
+    process = psutil.Process()
+    files, memory_mb = process.num_fds(), process.memory_info().rss / 2**20
+    memory_gym.seen.clear()
+    memory_gym.watch = lambda _subject, _body: None
+    began_s = sum(os.times()[:2])
+    report = await memory_gym.run([task], memory_gym.config("scripted", name="many", repeats=1000))
+    cpu_ms = (sum(os.times()[:2]) - began_s) * 1000 / 1000
+    assert {t.outcome for t in report.trials} == {Outcome.PASSED}
+    assert len(report.trials) == 1000
+    assert process.num_fds() <= files + 2
+    assert process.memory_info().rss / 2**20 - memory_mb < 200
+    assert cpu_ms < 5, f"{cpu_ms:.1f} ms of controller time per trial"
+
+
+@pytest.mark.parametrize(("timeout_s", "told_s"), [(None, None), (100.0, 95.0), (1000.0, 985.0)])
+def test_agents_are_told_less_than_they_have(timeout_s, told_s):
+    assert told(timeout_s) == told_s
