@@ -17,7 +17,7 @@ from mechagym.run.hostenv import injected
 from mechagym.run.images import Images
 from mechagym.run.job import Job, JobReport
 from mechagym.run.kit import Gates, Kit, MakeAgent, Watch
-from mechagym.run.take import begin, resume
+from mechagym.run.take import Taken, begin, resume
 from mechagym.sandbox.base import Sandbox
 from mechagym.store import Store
 from mechagym.tasks.model import Task
@@ -35,7 +35,8 @@ def ignore(_subject: str, _body: object) -> None:
 class Parts:
     """What a job is run with. `secrets` (name → value) are redacted wherever something is written.
 
-    `host_env` is what `${VAR}` of a task is resolved from; `watch` sees each event as it happens.
+    `host_env` is what `${VAR}` of a task is resolved from; `begun` is told once what the job is and
+    what is left of it, `watch` sees each event as it happens.
     """
 
     store_url: str
@@ -45,6 +46,7 @@ class Parts:
     version_of: Callable[[AgentChoice], str]
     secrets: Mapping[str, str] = field(default_factory=dict)
     host_env: Mapping[str, str] = field(default_factory=dict)
+    begun: Callable[[Taken], None] = lambda _taken: None
     watch: Watch = ignore
 
 
@@ -67,6 +69,7 @@ async def run_job(
             taken = await resume(store, row, config, tasks, parts.version_of)
         else:
             taken = await begin(store, config, tasks, parts.version_of)
+        parts.begun(taken)
         sheet = _sheet(config, taken.row.job_id, tasks, parts.sandbox.name)
         kit = _kit(config, parts, store, JobFolder(config.folder, redactor, sheet))
         job = Job(taken.row, taken.todo, kit, LocalEngine(config.pace.trials))
