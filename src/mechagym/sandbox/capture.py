@@ -1,0 +1,133 @@
+"""What is kept of a command's output: the head and the tail of each stream, in constant memory."""
+
+from mechagym.sandbox.base import ExecOptions, Stream
+
+MARK = b"\x1e"
+
+
+class Capture:
+    """The first and the last bytes of one stream; `total` counts all of them."""
+
+    def __init__(self, limit: int) -> None:
+        self._limit = limit
+        self._head = bytearray()
+        self._tail = bytearray()
+        self.total = 0
+
+    def add(self, data: bytes) -> None:
+        """Take what came, keep what fits."""
+        self.total += len(data)
+        room = self._limit - len(self._head)
+        if room > 0:
+            self._head += data[:room]
+            data = data[room:]
+        if data:
+            self._tail += data[-self._limit :] if self._limit else b""
+            if len(self._tail) > 2 * self._limit:
+                del self._tail[: -self._limit]
+
+    def bytes(self) -> bytes:
+        """All of it, or head and tail around a note of what is left out; within the limit."""
+        if self.total <= self._limit:
+            return bytes(self._head)
+        note = f"\n[… {self.total - self._limit} bytes left out …]\n".encode()
+        note = f"\n[… {self.total - self._limit + len(note)} bytes left out …]\n".encode()
+        room = self._limit - len(note)
+        if room < 2:
+            return bytes(self._head)
+        end = (self._head + self._tail)[-(room // 2) :]
+        return bytes(self._head[: room - len(end)]) + note + bytes(end)
+
+
+class Tap:
+    """One stream of one command: passes bytes on until the end marker, whose fields it keeps.
+
+    A marker is a record separator, the command's nonce (32 random hex digits) and fields up to a
+    newline; the one with the field `+` says that the shell has begun. Text that only looks like
+    one passes through untouched, even cut at any byte.
+    """
+
+    def __init__(self, stream: Stream, nonce: str, options: ExecOptions) -> None:
+        self.capture = Capture(options.limit_bytes)
+        self.started = False
+        self.fields: list[str] | None = None
+        self._stream = stream
+        self._on_output = options.on_output
+        self._mark = MARK + nonce.encode() + b" "
+        self._held = b""
+
+    def feed(self, data: bytes) -> None:
+        """Take bytes as they came; what follows the end marker belongs to nobody."""
+        data, self._held = self._held + data, b""
+        while self.fields is None and data:
+            at = data.find(self._mark)
+            end = data.find(b"\n", at) if at >= 0 else -1
+            if end < 0:
+                at = self._possible_mark(data) if at < 0 else at
+                self._held = data[at:]
+                self._pass(data[:at])
+                return
+            self._pass(data[:at])
+            self._read(data[at + len(self._mark) : end].decode("ascii", "replace").split())
+            data = data[end + 1 :]
+
+    def flush(self) -> None:
+        """Pass on what was held back as the start of a marker that never came."""
+        held, self._held = self._held, b""
+        self._pass(held)
+
+    def _read(self, fields: list[str]) -> None:
+        if fields == ["+"]:
+            self.started = True
+        else:
+            self.fields = fields
+
+    def _possible_mark(self, data: bytes) -> int:
+        at = data.rfind(MARK, max(0, len(data) - len(self._mark)))
+        while at >= 0 and not self._mark.startswith(data[at:]):
+            at = data.rfind(MARK, max(0, len(data) - len(self._mark)), at)
+        return at if at >= 0 else len(data)
+
+    def _pass(self, data: bytes) -> None:
+        if data:
+            self.capture.add(data)
+            if self._on_output is not None:
+                self._on_output(self._stream, data)
+
+
+class Taps:
+    """Both streams of one command. `ended` once each showed its marker."""
+
+    def __init__(self, nonce: str, options: ExecOptions) -> None:
+        self.nonce = nonce
+        self.stdout = Tap("stdout", nonce, options)
+        self.stderr = Tap("stderr", nonce, options)
+
+    @property
+    def started(self) -> bool:
+        """Whether the shell had begun."""
+        return self.stdout.started
+
+    @property
+    def ended(self) -> bool:
+        """Whether the command's last byte is in."""
+        return self.stdout.fields is not None and self.stderr.fields is not None
+
+    @property
+    def code(self) -> int:
+        """What the marker says first: the exit code, or the pid of what goes on."""
+        return int((self.stdout.fields or ["0"])[0])
+
+    @property
+    def strays(self) -> bool:
+        """Whether the command may have left somebody who holds its output."""
+        return self.stdout.fields is not None and self.stdout.fields[1:] != ["0"]
+
+    def feed(self, stream: Stream, data: bytes) -> None:
+        """Sort bytes to their stream."""
+        (self.stdout if stream == "stdout" else self.stderr).feed(data)
+
+    def flush(self) -> None:
+        """The streams ended without markers."""
+        self.stdout.flush()
+        self.stderr.flush()

@@ -1,0 +1,200 @@
+"""How commands run in a box: on *lanes*, shells as old as the box that are fed over their stdin.
+
+One command at a time runs on a lane; a second one takes a further lane of the same user. A backend
+only says how to start a program in the box with piped stdio (`Spawn`). The invariants:
+
+- an exec ends when its own command ends; a process left behind that still holds the lane's output
+  makes the lane *retired*: read and thrown away until the box closes, so that it never mixes with
+  later output and the process gets no SIGPIPE;
+- after a timeout or a cancel no process of the command is alive (`processes.kill_tree`, by the
+  control lane, which is a shell of root's that exists before anything else could eat all pids);
+- what cannot run on a lane (stdin, `fallback`, a lane that cannot be had) runs in a shell of its
+  own, by the same text and the same reader.
+
+PID 1 of the box must not be a lane: what a command leaves behind must not become a lane's child.
+"""
+
+import secrets
+import time
+from collections.abc import Sequence
+from types import TracebackType
+from typing import Self
+
+import anyio
+
+from mechagym.errors import BoxDied, SandboxError
+from mechagym.sandbox import shell
+from mechagym.sandbox.base import ExecOptions, ExecResult
+from mechagym.sandbox.capture import Taps
+from mechagym.sandbox.control import Control
+from mechagym.sandbox.lane import OPEN_S, Channel, Lane, LaneLost, Machine, Shells, Spawn
+from mechagym.sandbox.processes import Process, descendants, kill_tree
+
+__all__ = ["Channel", "LanePool", "Machine", "Spawn"]
+
+KILL_S = 5.0
+SETTLE_S = 2.0
+_KILLED = 128 + 9
+_BY_SIGNAL = range(129, 129 + 64)
+
+
+class LanePool:
+    """The lanes of one box, owned by `async with`. `processes`: the box's process table."""
+
+    def __init__(self, machine: Machine, main: Channel | None = None) -> None:
+        """`main`: the stdio of a shell that runs already and whose end is the box's end."""
+        self._shells = Shells(machine)
+        self._machine = machine
+        self._main = main
+        self._idle: list[Lane] = []
+        self._tasks = anyio.create_task_group()
+        self.processes = Control(self._shells)
+
+    async def __aenter__(self) -> Self:
+        await self._tasks.__aenter__()
+        try:
+            self._tasks.start_soon(self.processes.warm)
+            if self._main is not None:
+                with anyio.fail_after(OPEN_S):
+                    lane = Lane(channel=self._main, user=None, main=True)
+                    self._idle.append(await self._shells.adopt(lane))
+        except BaseException as error:
+            await self.__aexit__(type(error), error, error.__traceback__)
+            if isinstance(error, LaneLost | TimeoutError):
+                raise SandboxError("the box's first shell does not answer") from error
+            raise
+        return self
+
+    async def __aexit__(
+        self,
+        kind: type[BaseException] | None,
+        error: BaseException | None,
+        trace: TracebackType | None,
+    ) -> bool | None:
+        self._tasks.cancel_scope.cancel()
+        try:
+            return await self._tasks.__aexit__(kind, error, trace)
+        finally:
+            for lane in list(self._shells.lanes):
+                await self._shells.close(lane)
+
+    async def exec(self, argv: Sequence[str], options: ExecOptions | None = None) -> ExecResult:
+        """Run a command as `Box.exec` says. Raises BoxDied, SandboxError."""
+        options = options or ExecOptions()
+        words = [*argv, options.cwd or "", *options.env, *options.env.values()]
+        if not argv or any("\0" in word for word in words):
+            raise ValueError("a command needs a word, and no word can hold a NUL byte")
+        ways = [False, True] if not options.fallback and options.stdin is None else [True]
+        for once in ways:
+            try:
+                lane = await self._take(options.user, once=once)
+                return await self._run(lane, argv, options)
+            except LaneLost:
+                continue
+        if not await self._machine.alive():
+            raise BoxDied("the box is gone")
+        raise SandboxError("no shell can be started in the box: its `sh` is missing or broken")
+
+    async def retire(self) -> None:
+        """Use no shell again that was there until now: what comes next shares none with the
+        agent."""
+        idle, self._idle = self._idle, []
+        for lane in list(self._shells.lanes):
+            lane.retired = True
+        for lane in idle:
+            if lane.main:
+                self._tasks.start_soon(self._drain, lane)
+            else:
+                await self._shells.close(lane)
+        await self.processes.renew()
+        self._tasks.start_soon(self.processes.warm)
+
+    async def _take(self, user: str | None, *, once: bool) -> Lane:
+        if not once:
+            for lane in self._idle:
+                if lane.user == user:
+                    self._idle.remove(lane)
+                    return lane
+        return await self._shells.open(user, once=once)
+
+    async def _run(self, lane: Lane, argv: Sequence[str], options: ExecOptions) -> ExecResult:
+        taps = Taps(secrets.token_hex(16), options)
+        text = self._text(lane, argv, options, taps.nonce)
+        began = time.monotonic()
+        timed_out = lost = False
+        try:
+            with anyio.move_on_after(options.timeout_s):
+                await lane.run(text, taps, options.stdin)
+            if not taps.ended:
+                timed_out = True
+                await self._kill(lane, taps)
+        except LaneLost:
+            lost = True
+            if not taps.started:
+                raise
+            if not await self._machine.alive():
+                raise BoxDied("the box died while a command ran in it") from None
+        except BaseException:
+            with anyio.CancelScope(shield=True):
+                await self._kill(lane, taps)
+            raise
+        finally:
+            await self._give_back(lane, taps, lost=lost)
+        return self._result(taps, options, time.monotonic() - began, timed_out)
+
+    def _text(self, lane: Lane, argv: Sequence[str], options: ExecOptions, nonce: str) -> str:
+        text = shell.body(argv, options, self._machine.subreaper)
+        ours = self._shells.pids
+        if options.background:
+            text = shell.background(text, nonce, ours)
+        else:
+            text = shell.foreground(text, nonce, ours, stdin=options.stdin is not None)
+        return text + shell.LINGER if lane.end else text
+
+    def _result(
+        self, taps: Taps, options: ExecOptions, duration_s: float, timed_out: bool
+    ) -> ExecResult:
+        # a lane that was killed from inside the box took the command's exit code with it
+        code = taps.code if taps.ended else _KILLED
+        if options.background:
+            self._shells.background.add(code)
+        ended = not timed_out and not options.background
+        return ExecResult(
+            exit_code=code if ended else None,
+            signal=code - 128 if ended and code in _BY_SIGNAL else None,
+            stdout=taps.stdout.capture.bytes(),
+            stderr=taps.stderr.capture.bytes(),
+            stdout_total=taps.stdout.capture.total,
+            stderr_total=taps.stderr.capture.total,
+            timed_out=timed_out,
+            duration_s=duration_s,
+            pid=code if options.background else None,
+        )
+
+    async def _kill(self, lane: Lane, taps: Taps) -> None:
+        """Kill what runs on a lane, then read what was on its way."""
+
+        async def under_lane(table: list[Process]) -> set[int]:
+            kept = self._shells.background
+            roots = [p.pid for p in table if p.ppid == lane.pid and p.pid not in kept]
+            return descendants(table, roots)
+
+        with anyio.fail_after(KILL_S):
+            await kill_tree(self.processes, under_lane)
+        with anyio.move_on_after(SETTLE_S):
+            await lane.listen(taps)
+        taps.flush()
+
+    async def _give_back(self, lane: Lane, taps: Taps, *, lost: bool) -> None:
+        settled = taps.ended and not taps.strays
+        if lost or (settled and lane.end):
+            await self._shells.close(lane)
+        elif settled and not lane.retired:
+            self._idle.append(lane)
+        else:
+            lane.retired = True
+            self._tasks.start_soon(self._drain, lane)
+
+    async def _drain(self, lane: Lane) -> None:
+        await lane.drain()
+        await self._shells.close(lane)

@@ -1,0 +1,121 @@
+"""The text that is fed to a shell in a box: POSIX, builtins only but for the command itself.
+
+Every word that comes from outside goes through `shlex.quote`. Variables and functions of ours
+start with `__mg_`, so that they meet none of the image's exported ones. `command eval` keeps the
+shell alive when the box has no process left for a fork.
+"""
+
+import re
+import shlex
+from collections.abc import Iterable, Sequence
+
+from mechagym.sandbox.base import ExecOptions
+
+PRELUDE = r"""
+trap : HUP INT QUIT TERM USR1 USR2 ALRM
+unset CDPATH
+__mg_to='>/proc/self/fd/1 2>/proc/self/fd/3'
+( : >/proc/self/fd/1 2>/proc/self/fd/2 ) 2>/dev/null || __mg_to='>&1 2>&3'
+__mg_holds() {
+  for __mg_f in "$1"/fd/*; do
+    [ "$__mg_f" -ef /proc/$$/fd/1 ] && return 0
+    [ "$__mg_f" -ef /proc/$$/fd/2 ] && return 0
+    [ -e "$__mg_f" ] && continue
+    [ -L "$__mg_f" ] && return 0
+    [ -r "$1/fd" ] && continue
+    IFS= read -r __mg_l 2>/dev/null <"$1/stat" || continue
+    case ${__mg_l##*) } in Z*|X*) ;; *) return 0 ;; esac
+  done
+  return 1
+}
+__mg_scan() {
+  __mg_s=0; __mg_ours=" $1 "
+  set -- /proc/[0-9]*
+  [ "$*" = "$__mg_p" ] && return 0
+  [ $# -gt 500 ] && { __mg_s=1; return 0; }
+  for __mg_d do
+    case " $__mg_p " in *" $__mg_d "*) continue ;; esac
+    case $__mg_ours in *" ${__mg_d#/proc/} "*) continue ;; esac
+    __mg_holds "$__mg_d" 2>/dev/null && { __mg_s=1; return 0; }
+  done
+  __mg_p="$*"
+}
+__mg_say() {
+  printf '\036%s %s %s\n' "$2" "$1" "$3"
+  printf '\036%s %s %s\n' "$2" "$1" "$3" >&2
+}
+__mg_end() { __mg_scan "$3"; __mg_say "$1" "$2" "$__mg_s"; }
+__mg_look() { set -- /proc/[0-9]*; __mg_p="$*"; }
+__mg_look
+"""
+"""Defines `__mg_say CODE NONCE STRAYS`, the end markers, and `__mg_end CODE NONCE OURS`, which
+prints them with 1 where a process that the command left behind still holds this shell's output
+(or might: it cannot be looked into, or there are too many).
+
+Only processes that were not there at the last clean end are looked at. `__mg_to`: a command gets
+the pipes opened anew, since a program that makes them non-blocking would do so for the shell as
+well.
+"""
+
+BOOT = """while __mg_t=; do
+while IFS= read -r __mg_l && [ "$__mg_l" != "$1" ]; do __mg_t="$__mg_t$__mg_l
+"; done
+[ "$__mg_t" ] || exit 0
+eval "$__mg_t"
+done
+"""
+"""For `sh -c BOOT sh END`: read a program up to the line END from stdin and run it, again and
+again. It takes no byte more than that: what follows is for the command. And no program stands in
+an argument list."""
+
+LINGER = '[ "$__mg_s" = 0 ] || while sleep 86400; do :; done; exit 0\n'
+"""Stay, since an engine closes the pipes of a shell that has ended, and what still writes there
+would die."""
+
+_NAME = re.compile(r"[A-Za-z_][A-Za-z0-9_]*\Z")
+
+
+def hello(nonce: str) -> str:
+    """Make a fresh shell a lane: it answers with its pid in place of an exit code."""
+    return f'{PRELUDE}__mg_say "$$" {nonce} 0\n'
+
+
+def body(argv: Sequence[str], options: ExecOptions, subreaper: str | None) -> str:
+    """Text that turns a subshell into the command: directory, environment, then `exec`."""
+    lines = []
+    if options.cwd is not None:
+        lines.append(f"cd -- {shlex.quote(options.cwd)} || exit 126")
+        lines.append("unset OLDPWD")
+    odd = []
+    for name, value in options.env.items():
+        pair = shlex.quote(f"{name}={value}")
+        if _NAME.match(name):
+            lines.append(f"export {pair}")
+        else:
+            odd.append(pair)
+    words = ["exec", *(["env", *odd] if odd else [])]
+    words += [shlex.quote(subreaper), "-s", "--"] if subreaper else []
+    return "\n".join([*lines, " ".join([*words, *map(shlex.quote, argv)])])
+
+
+def foreground(text: str, nonce: str, ours: Iterable[int], *, stdin: bool = False) -> str:
+    """Run `text` in a subshell and print the markers with its exit code.
+
+    `:` comes first since dash forgets the redirections of a subshell that stands alone in braces.
+    The shell's own words about a child that a signal ended are not the command's: its stderr is
+    away meanwhile.
+    """
+    source = "" if stdin else "</dev/null "
+    run = shlex.quote(f"{{ :; ( {text}\n) {source}") + '"$__mg_to"' + "' 3>&-; } 3>&2 2>/dev/null'"
+    begin = f"printf '\\036%s +\\n' {nonce}"
+    return f"{begin}\ncommand eval {run}\n{_end('$?', nonce, ours)}"
+
+
+def background(text: str, nonce: str, ours: Iterable[int]) -> str:
+    """Start `text` without output and print the markers with its pid."""
+    run = f"{{ ( {text}\n) </dev/null >/dev/null 2>&1 & }}"
+    return f"command eval {shlex.quote(run)}\n{_end('$!', nonce, ours)}"
+
+
+def _end(code: str, nonce: str, ours: Iterable[int]) -> str:
+    return f'__mg_end "{code}" {nonce} "{" ".join(map(str, ours))}"\n'
