@@ -98,7 +98,8 @@ def _source(step: dict[str, Any], path: str) -> Iterator[Fault]:
     if isinstance(source, str) and source not in SOURCES:
         yield Fault(join(path, "source"), f"{source!r} is none of {', '.join(SOURCES)}")
     if source != "agent":
-        forbidden, why = AGENT_ONLY, "belongs to steps of the agent only"
+        forbidden: tuple[str, ...] = AGENT_ONLY
+        why = "belongs to steps of the agent only"
     elif step.get("llm_call_count") == 0:
         forbidden, why = LLM_ONLY, "cannot be where llm_call_count is 0"
     else:
