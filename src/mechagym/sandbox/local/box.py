@@ -1,0 +1,217 @@
+"""A box of the local backend: commands over lanes, files straight to and from its root, forks by freezing.
+
+While forks of a box are open it stands still, since its upper is their layer: a live upper is never a layer.
+Its files can be read meanwhile; a command or a change waits for nothing and is refused.
+"""
+
+import os
+from collections.abc import AsyncIterator, Awaitable, Callable, Sequence
+from contextlib import AbstractAsyncContextManager, asynccontextmanager
+from dataclasses import replace
+from pathlib import Path
+from typing import Any
+
+import anyio
+from anyio.abc import TaskGroup
+
+from mechagym.errors import SandboxError
+from mechagym.records import BoxInfo
+from mechagym.sandbox.base import (
+    Box,
+    ExecOptions,
+    ExecResult,
+    NetworkPolicy,
+    TransferCaps,
+    TransferReport,
+)
+from mechagym.sandbox.local.frozen import frozen
+from mechagym.sandbox.local.instance import Instance
+from mechagym.sandbox.local.keeping import StepError
+from mechagym.sandbox.local.rootfs import pour
+from mechagym.sandbox.transfer import pack, threaded, unpack
+
+ENOENT = 2
+_PLAIN = ExecOptions()
+_CAPS = TransferCaps()
+
+
+class LocalBox:
+    """A handle on an instance; after `adopt` on another one. `nest` runs the tasks of all instances."""
+
+    def __init__(
+        self, instance: Instance, nest: TaskGroup, describe: Callable[[Instance], BoxInfo]
+    ) -> None:
+        self.instance = instance
+        self._nest = nest
+        self._describe = describe
+        self._forks = 0
+        self._still: AbstractAsyncContextManager[None] | None = None
+        self._lock = anyio.Lock()
+
+    @property
+    def info(self) -> BoxInfo:
+        """What it is, and what it enforces."""
+        return self._describe(self.instance)
+
+    @property
+    def processes(self) -> Any:
+        """Its process table (see `processes.ProcessTable`)."""
+        assert self.instance.pool is not None
+        return self.instance.pool.processes
+
+    async def exec(self, argv: Sequence[str], options: ExecOptions = _PLAIN) -> ExecResult:
+        """Run a command. Raises BoxDied, SandboxError."""
+        pool, network = self._moving().pool, self.instance.network
+        assert pool is not None
+        if network is not None and network.env:
+            options = replace(options, env={**network.env, **options.env})
+        return await pool.exec(argv, options)
+
+    async def retire(self) -> None:
+        """Use no shell again that was there until now."""
+        pool = self._moving().pool
+        assert pool is not None
+        await pool.retire()
+
+    async def put(self, source: Path | bytes, target: str) -> None:
+        """Copy into the box; see `Box.put`."""
+        self._moving()
+        reader, writer = os.pipe()
+        target = self._absolute(target)
+        chunks = threaded(pack(source, "it"))
+        await self._stream(lambda: pour(chunks, writer), "write", reader, target=target)
+
+    async def get(self, source: str, target: Path, caps: TransferCaps = _CAPS) -> TransferReport:
+        """Copy out of the box; see `Box.get`."""
+        self.instance.check()
+        reader, writer = os.pipe()
+        reports: list[TransferReport] = []
+
+        async def land() -> None:
+            try:
+                reports.append(await unpack(_drain(reader), target, caps, root="."))
+            finally:
+                os.close(reader)
+
+        await self._stream(land, "read", writer, source=self._absolute(source))
+        return reports[0]
+
+    @asynccontextmanager
+    async def fork(self) -> AsyncIterator["LocalBox"]:
+        """Open an equal box; this one stands still until its last fork is closed."""
+        parent = self.instance
+        parent.check()
+        await self._freeze()
+        try:
+            child = Instance(
+                plant=parent.plant,
+                spec=replace(parent.spec, network=parent.policy),
+                rootfs=parent.rootfs,
+                below=(parent.folder, *parent.below),
+                hostname=parent.hostname or parent.box_id,
+            )
+            async with running(child, self._nest):
+                box = LocalBox(child, self._nest, self._describe)
+                yield box
+        finally:
+            with anyio.CancelScope(shield=True):
+                await self._thaw()
+
+    async def adopt(self, fork: Box) -> None:
+        """Go on as this fork; the old machine and all that ran on it end."""
+        if not isinstance(fork, LocalBox) or self.instance.folder not in fork.instance.below:
+            raise SandboxError("only a fork of this box can be adopted", retry=False)
+        old, self.instance = self.instance, fork.instance
+        fork.instance.adopted = True
+        with anyio.CancelScope(shield=True):
+            await old.stop()
+
+    async def alive(self) -> bool:
+        """Whether a command could run now."""
+        return self.instance.alive()
+
+    async def use_network(self, policy: NetworkPolicy) -> None:
+        """Enforce another network policy from now on."""
+        await self._moving().use_network(policy)
+
+    def _moving(self) -> Instance:
+        """The instance, if it may change now."""
+        self.instance.check()
+        if self._forks:
+            raise SandboxError(
+                f"box {self.instance.box_id} stands still while {self._forks} forks of it are open",
+                reason="frozen",
+                retry=False,
+            )
+        return self.instance
+
+    async def _freeze(self) -> None:
+        async with self._lock:
+            if self._forks == 0:
+                self._still = frozen(self.instance)
+                await self._still.__aenter__()
+            self._forks += 1
+
+    async def _thaw(self) -> None:
+        async with self._lock:
+            self._forks -= 1
+            if self._forks == 0 and self._still is not None:
+                await self._still.__aexit__(None, None, None)
+
+    def _absolute(self, path: str) -> str:
+        return os.path.join(self.instance.workdir, path)  # noqa: PTH118 – a path of the box
+
+    async def _stream(
+        self, work: Callable[[], Awaitable[None]], step: str, theirs: int, **request: str
+    ) -> None:
+        """Run one end of a transfer here and the other in the keeper; the keeper's failure explains ours."""
+        failure: Exception | None = None
+
+        async def ours() -> None:
+            nonlocal failure
+            try:
+                await work()
+            except Exception as error:  # noqa: BLE001 – raised below, not in a group
+                failure = error
+
+        fault: StepError | None = None
+        async with anyio.create_task_group() as tasks:
+            tasks.start_soon(ours)
+            try:
+                await self.instance.ask(step, [theirs], **request)
+            except StepError as error:
+                fault = error
+            finally:
+                os.close(theirs)
+        if fault is not None and fault.errno == ENOENT and step == "read":
+            raise FileNotFoundError(ENOENT, "no such file in the box", request["source"])
+        if failure is not None:
+            raise failure
+        if fault is not None:
+            self.instance.check()
+            raise SandboxError(f"box {self.instance.box_id}: {fault.message}") from fault
+
+
+@asynccontextmanager
+async def running(instance: Instance, nest: TaskGroup) -> AsyncIterator[None]:
+    """Start an instance in a task of the nest; end it, unless a box adopted it meanwhile."""
+    await nest.start(instance.run)
+    try:
+        yield
+    finally:
+        if not instance.adopted:
+            with anyio.CancelScope(shield=True):
+                await instance.stop()
+
+
+async def _drain(reader: int) -> AsyncIterator[bytes]:
+    os.set_blocking(reader, False)
+    while True:
+        try:
+            data = os.read(reader, 1024 * 1024)
+        except BlockingIOError:
+            await anyio.wait_readable(reader)
+            continue
+        if not data:
+            return
+        yield data

@@ -1,0 +1,177 @@
+"""Limits by control groups: version 1, version 2, or both side by side (hybrid), for root only.
+
+A box has one group per controller that is at hand; the keeper's child enters it through the open
+`cgroup.procs` files before the runtime starts, so that nothing of a box is ever outside. An ordinary user has
+no groups of its own: the limits are declared as not enforced.
+"""
+
+import os
+import time
+from contextlib import suppress
+from dataclasses import dataclass
+from pathlib import Path
+
+import anyio
+
+from mechagym.errors import SandboxError
+from mechagym.sandbox.base import MIB, Limits
+
+NAME = "mechagym-"
+WANTED = ("memory", "cpu", "pids", "freezer")
+LIMIT_OF = {"memory": "memory_mb", "cpu": "cpus", "pids": "pids"}
+PERIOD_US = 100_000
+_PAUSE_S = 0.002
+_GONE_S = 2.0
+
+Parents = dict[str, Path]
+"""By controller: the folder to make groups in."""
+
+
+@dataclass(frozen=True, slots=True)
+class Groups:
+    """The control groups of one box, by controller (version 2: one folder under several names)."""
+
+    folders: dict[str, Path]
+    unified: bool
+
+    def doors(self) -> list[int]:
+        """Open files through which a process enters; the caller closes them."""
+        return [os.open(f / "cgroup.procs", os.O_WRONLY | os.O_CLOEXEC) for f in self.distinct]
+
+    @property
+    def distinct(self) -> list[Path]:
+        """Each folder once."""
+        return list(dict.fromkeys(self.folders.values()))
+
+    async def freeze(self) -> None:
+        """Stop every process of the box where it stands. Raises SandboxError after 2 s."""
+        if self.unified:
+            self._write("freezer", "cgroup.freeze", "1")
+            await self._until("cgroup.events", "frozen 1")
+        else:
+            self._write("freezer", "freezer.state", "FROZEN")
+            await self._until("freezer.state", "FROZEN")
+
+    def thaw(self) -> None:
+        """Let them go on. A box that is gone is no error."""
+        name, value = ("cgroup.freeze", "0") if self.unified else ("freezer.state", "THAWED")
+        with suppress(OSError):
+            self._write("freezer", name, value)
+
+    async def remove(self) -> None:
+        """Remove the groups; the last processes may still be on their way out."""
+        deadline = time.monotonic() + _GONE_S
+        for folder in self.distinct:
+            while not _removed(folder) and time.monotonic() < deadline:
+                await anyio.sleep(_PAUSE_S)
+
+    def _write(self, controller: str, name: str, value: str) -> None:
+        (self.folders[controller] / name).write_text(value, encoding="utf-8")
+
+    async def _until(self, name: str, word: str) -> None:
+        deadline = time.monotonic() + _GONE_S
+        path = self.folders["freezer"] / name
+        while word not in path.read_text(encoding="utf-8"):
+            if time.monotonic() > deadline:
+                raise SandboxError(f"{path}: the box does not freeze")
+            await anyio.sleep(_PAUSE_S)
+
+
+def parents() -> Parents:
+    """Where groups can be made, by controller; empty where this user may not."""
+    if os.getuid() != 0:
+        return {}
+    mounts = _mounts(Path("/proc/self/mountinfo").read_text(encoding="utf-8"))
+    own = _own(Path("/proc/self/cgroup").read_text(encoding="utf-8"))
+    found: Parents = {}
+    for controller in WANTED:
+        if controller in mounts:
+            found[controller] = mounts[controller] / own.get(controller, "/").lstrip("/")
+    if not found and "" in mounts:
+        found = _unified(mounts[""])
+    return {name: path for name, path in found.items() if os.access(path, os.W_OK)}
+
+
+def create(box_id: str, limits: Limits, where: Parents) -> Groups:
+    """Make the groups of a box with its limits in force."""
+    unified = len(set(where.values())) == 1 and len(where) > 1
+    folders = {name: parent / f"{NAME}{box_id}" for name, parent in where.items()}
+    groups = Groups(folders=folders, unified=unified)
+    for folder in groups.distinct:
+        folder.mkdir(exist_ok=True)
+    for controller, name, value in settings(limits, unified=unified):
+        if controller in folders:
+            with suppress(FileNotFoundError):  # no swap accounting on this kernel
+                (folders[controller] / name).write_text(value, encoding="utf-8")
+    return groups
+
+
+def settings(limits: Limits, *, unified: bool) -> list[tuple[str, str, str]]:
+    """What to write: (controller, file, value)."""
+    found = [("pids", "pids.max", str(limits.pids))]
+    if limits.memory_mb is not None:
+        size = str(limits.memory_mb * MIB)
+        found += (
+            [("memory", "memory.max", size), ("memory", "memory.swap.max", "0")]
+            if unified
+            else [
+                ("memory", "memory.limit_in_bytes", size),
+                ("memory", "memory.memsw.limit_in_bytes", size),
+            ]
+        )
+    if limits.cpus is not None:
+        quota = str(max(1000, int(limits.cpus * PERIOD_US)))
+        found += (
+            [("cpu", "cpu.max", f"{quota} {PERIOD_US}")]
+            if unified
+            else [("cpu", "cpu.cfs_period_us", str(PERIOD_US)), ("cpu", "cpu.cfs_quota_us", quota)]
+        )
+    return found
+
+
+def _mounts(mountinfo: str) -> dict[str, Path]:
+    """Mount points by controller of version 1; version 2 stands under the empty name."""
+    found: dict[str, Path] = {}
+    for line in mountinfo.splitlines():
+        left, _, right = line.partition(" - ")
+        kind, _, options = right.split(" ", 2)
+        point = Path(left.split(" ")[4])
+        if kind == "cgroup2":
+            found.setdefault("", point)
+        elif kind == "cgroup":
+            for option in options.split(","):
+                found.setdefault(option, point)
+    return found
+
+
+def _own(text: str) -> dict[str, str]:
+    """The cgroup that this process is in, by controller."""
+    found = {}
+    for line in text.splitlines():
+        _, controllers, path = line.split(":", 2)
+        found.update(dict.fromkeys(controllers.split(","), path))
+    return found
+
+
+def _unified(mount: Path) -> Parents:
+    """A folder of ours at the top of version 2, with the controllers handed down to it."""
+    folder = mount / "mechagym"
+    wanted = [c for c in WANTED if c in (mount / "cgroup.controllers").read_text().split()]
+    try:
+        folder.mkdir(exist_ok=True)
+        for parent in (mount, folder):
+            words = " ".join(f"+{controller}" for controller in wanted)
+            (parent / "cgroup.subtree_control").write_text(words, encoding="utf-8")
+    except OSError:
+        return {}
+    return dict.fromkeys([*wanted, "freezer"], folder) if wanted else {}
+
+
+def _removed(folder: Path) -> bool:
+    try:
+        folder.rmdir()
+    except FileNotFoundError:
+        return True
+    except OSError:
+        return False
+    return True

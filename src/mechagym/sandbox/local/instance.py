@@ -1,0 +1,292 @@
+"""One running machine: its folder, root mount, first process, groups, network and lanes, and their end.
+
+The folder holds all that is on disk: `owner.json`, `config.json`, the runtime's state, upper and work. An
+upper is a live box's or the layer of others, never both: forks freeze the box first (see `box`). A folder
+goes when nobody uses its upper any more.
+"""
+
+import json
+import os
+import select
+import signal
+from collections.abc import Sequence
+from contextlib import suppress
+from dataclasses import dataclass, field
+from typing import Any
+
+import anyio
+
+from mechagym.errors import BoxDied, SandboxError
+from mechagym.records import new_id
+from mechagym.sandbox.base import BoxSpec, NetworkPolicy
+from mechagym.sandbox.lanes import LanePool, Machine
+from mechagym.sandbox.local import bundle, cgroups, users
+from mechagym.sandbox.local.keeping import Keeper, StepError
+from mechagym.sandbox.local.network import Network, first_files
+from mechagym.sandbox.local.pipes import Pipes
+from mechagym.sandbox.local.rootfs import Rootfs
+from mechagym.sandbox.owner import owner_labels
+
+FIRST_SHELLS = (
+    "(exec sh <&3 >&4 2>&5 3<&- 4>&- 5>&- &) ; exec sh 3<&- 4>&- 5>&-",
+    "exec sh",
+)
+"""What PID 1 starts: the first lane, and beside it root's control lane if the box's own user is root."""
+
+CONTROL_USER = "0"
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Plant:
+    """What all boxes of one sandbox share. `runtime`, `init`: programs of the host; `groups`: see `cgroups`."""
+
+    keeper: Keeper
+    runtime: str
+    init: str
+    slirp: str | None
+    groups: cgroups.Parents
+
+
+@dataclass(slots=True, eq=False)
+class Folder:
+    """A box's folder while somebody lives on it: the box itself, and those whose layer its upper is."""
+
+    box_id: str
+    keeper: Keeper
+    users: int = 0
+
+    @property
+    def upper(self) -> str:
+        """The layer that it is for others."""
+        return f"boxes/{self.box_id}/upper"
+
+    async def leave(self) -> None:
+        """One user less; the last one's going removes the folder."""
+        self.users -= 1
+        if self.users == 0:
+            with suppress(SandboxError):  # the reaper's work
+                await self.keeper.ask("remove", boxes=[self.box_id])
+
+
+@dataclass(slots=True, eq=False)
+class Instance:
+    """A machine. `below`: the folders whose uppers are its layers, topmost first; `hostname` is a fork's parent's."""
+
+    plant: Plant
+    spec: BoxSpec
+    rootfs: Rootfs
+    below: tuple[Folder, ...] = ()
+    hostname: str = ""
+    box_id: str = field(default_factory=lambda: new_id().lower())
+    pid: int = 0
+    adopted: bool = False
+    pool: LanePool | None = None
+    network: Network | None = None
+    groups: cgroups.Groups | None = None
+    _ended: int = -1
+    _folder: Folder | None = None
+    _spare: Pipes | None = None
+    _stop: anyio.Event = field(default_factory=anyio.Event)
+    _gone: anyio.Event = field(default_factory=anyio.Event)
+
+    # --- life
+
+    async def run(self, *, task_status: anyio.abc.TaskStatus[None]) -> None:
+        """Start, serve until `stop`, end. Run it in a task group: lanes live in the task that opened them."""
+        with anyio.CancelScope(shield=True):
+            try:
+                main = await self._start()
+                async with LanePool(self._machine(), main) as self.pool:
+                    task_status.started()
+                    await self._stop.wait()
+            finally:
+                await self._end()
+                self._gone.set()
+
+    async def stop(self) -> None:
+        """End it and wait until it is gone."""
+        self._kill()
+        self._stop.set()
+        await self._gone.wait()
+
+    @property
+    def folder(self) -> Folder:
+        """Its folder; kept while it is somebody's layer."""
+        assert self._folder is not None
+        return self._folder
+
+    @property
+    def layers(self) -> list[str]:
+        """The layers under its own upper, topmost first."""
+        return [*(folder.upper for folder in self.below), *self.rootfs.layers]
+
+    def alive(self) -> bool:
+        """Whether its first process lives."""
+        if self._ended < 0 or self._stop.is_set():
+            return False
+        return not select.select([self._ended], [], [], 0)[0]
+
+    def check(self) -> None:
+        """Raises BoxDied where it is gone."""
+        if not self.alive():
+            raise BoxDied(f"box {self.box_id} is gone")
+
+    # --- start and end
+
+    async def _start(self) -> Pipes:
+        self._folder = Folder(self.box_id, self.plant.keeper)
+        for folder in (self._folder, *self.below):
+            folder.users += 1
+        self._write_folder()
+        if self.plant.groups:
+            self.groups = cgroups.create(self.box_id, self.spec.limits, self.plant.groups)
+        main = Pipes()
+        self._spare = Pipes() if self._is_root else None
+        given = [*main.theirs, *(self._spare.theirs if self._spare else ())]
+        doors = self.groups.doors() if self.groups else []
+        try:
+            self.pid, _ = await self.ask("start", [*given, *doors], **self._request(len(given)))
+            self._ended = os.pidfd_open(self.pid)
+        except StepError as error:
+            main.close()
+            raise SandboxError(f"box {self.box_id} does not start: {error.message}") from error
+        finally:
+            for door in doors:
+                os.close(door)
+            for pipes in (main, self._spare):
+                if pipes is not None:
+                    pipes.handed_over()
+        self.network = Network(self.plant, self.box_id, self.pid)
+        await self.network.use(self.spec.network)
+        return main
+
+    def _write_folder(self) -> None:
+        path = self.plant.keeper.folder / "boxes" / self.box_id
+        path.mkdir(mode=0o711)
+        labels = owner_labels(self.spec.labels)
+        (path / "owner.json").write_text(json.dumps(labels), encoding="utf-8")
+        (path / "config.json").write_text(json.dumps(self._config()), encoding="utf-8")
+        if os.getuid() == 0:
+            os.chown(path, self.plant.keeper.owner, self.plant.keeper.owner)
+
+    def _config(self) -> dict[str, object]:
+        binds = [bundle.Bind(source=self.plant.init, target=bundle.INIT)]
+        for number, mount in enumerate(self.spec.mounts):
+            binds.append(bundle.Bind(source=f"mount{number}", target=mount.target))
+        shells = FIRST_SHELLS[0 if self._is_root else 1]
+        return bundle.config(
+            bundle.Bundle(
+                hostname=self.hostname or self.box_id,
+                argv=(bundle.INIT, "-s", "--", "sh", "-c", shells),
+                env=self.env,
+                cwd=self.workdir,
+                binds=tuple(binds),
+            )
+        )
+
+    @property
+    def _is_root(self) -> bool:
+        return self.user in {"root", "0", "root:root", "0:0"}
+
+    @property
+    def user(self) -> str:
+        """The box's own user."""
+        return self.spec.user or self.rootfs.user
+
+    @property
+    def workdir(self) -> str:
+        """Where commands start."""
+        return self.spec.workdir or self.rootfs.workdir
+
+    @property
+    def env(self) -> dict[str, str]:
+        """What every process of the box is started with."""
+        return {**self.rootfs.env, **self.spec.env}
+
+    def _request(self, stdio: int) -> dict[str, object]:
+        return {
+            "stdio": stdio,
+            "runtime": self.plant.runtime,
+            "layers": self.layers,
+            "trees": [{"target": t.target, "bases": t.bases} for t in self.rootfs.trees],
+            "mounts": [str(mount.source) for mount in self.spec.mounts],
+            "lay": {}
+            if self.below
+            else first_files(self.hostname or self.box_id, self.spec.network),
+        }
+
+    async def ask(
+        self, step: str, files: Sequence[int] = (), **request: object
+    ) -> tuple[Any, list[int]]:
+        """Have the keeper do something for this box. Raises StepError."""
+        about = {"box": self.box_id, "pid": self.pid, **request}
+        return await self.plant.keeper.ask(step, files, **about)
+
+    @property
+    def policy(self) -> NetworkPolicy:
+        """The network policy in force."""
+        return self.network.policy if self.network else self.spec.network
+
+    async def use_network(self, policy: NetworkPolicy) -> None:
+        """Enforce another one."""
+        assert self.network is not None
+        await self.network.use(policy)
+
+    def _kill(self) -> None:
+        if self._ended >= 0:
+            with suppress(ProcessLookupError):
+                signal.pidfd_send_signal(self._ended, signal.SIGKILL)
+        if self.groups:
+            self.groups.thaw()
+
+    async def _end(self) -> None:
+        self._kill()
+        if self.network is not None:
+            await self.network.close()
+        if self._spare is not None:
+            self._spare.close()
+        if self._ended >= 0:
+            await anyio.wait_readable(self._ended)
+            os.close(self._ended)
+            self._ended = -1
+        if self.groups is not None:
+            await self.groups.remove()
+        if self._folder is not None:
+            for folder in (self._folder, *self.below):
+                await folder.leave()
+
+    # --- lanes
+
+    def _machine(self) -> Machine:
+        return Machine(spawn=self._spawn, alive=self._is_alive, subreaper=bundle.INIT)
+
+    async def _is_alive(self) -> bool:
+        return self.alive()
+
+    async def _spawn(self, argv: Sequence[str], user: str | None) -> Pipes:
+        self.check()
+        if self._spare is not None and list(argv) == ["sh"] and user == CONTROL_USER:
+            spare, self._spare = self._spare, None
+            return spare
+        who = await self._who(user or self.user)
+        process = bundle.process(tuple(argv), who, self.env, cwd=self.workdir)
+        pipes = Pipes()
+        doors = self.groups.doors() if self.groups else []
+        try:
+            files = [*pipes.theirs, *doors]
+            await self.ask("execute", files, runtime=self.plant.runtime, process=process)
+        except StepError as error:
+            pipes.close()
+            self.check()
+            raise SandboxError(f"box {self.box_id}: {error.message}") from error
+        finally:
+            pipes.handed_over()
+            for door in doors:
+                os.close(door)
+        return pipes
+
+    async def _who(self, name: str) -> bundle.User:
+        if name in {"root", "0"}:
+            return bundle.User()
+        (passwd, group), _ = await self.ask("look", paths=["/etc/passwd", "/etc/group"])
+        return users.resolve(name, passwd or "", group or "")

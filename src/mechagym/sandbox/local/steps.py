@@ -1,0 +1,226 @@
+"""What the keeper does for a request, each in a process of its own: mounts, runtimes, namespaces.
+
+All paths are relative to the keeper's room. A step takes the request and the open files that came with it,
+and returns a JSON value and open files to send back; OSError and StepFailed carry the reason.
+"""
+
+import fcntl
+import json
+import os
+import shutil
+import signal
+import socket
+import subprocess
+from collections.abc import Callable
+from contextlib import suppress
+from pathlib import Path
+from typing import Any
+
+from mechagym.sandbox.local import archive, syscalls, unpacking
+
+Request = dict[str, Any]
+Answer = tuple[Any, list[int]]
+
+LOW_FILES = 32
+"""Files that a child must not inherit are moved above this number."""
+
+
+class StepFailed(Exception):
+    """A step that could not be done; the text is for a person."""
+
+
+def start(request: Request, files: list[int]) -> Answer:
+    """Mount the root of a box in a private namespace and start its first process; returns its pid.
+
+    The first `stdio` files become 0, 1, 2, … of that process; the rest are `cgroup.procs` files to enter.
+    """
+    box, wanted = f"boxes/{request['box']}", request["stdio"]
+    _enter_cgroups(files[wanted:])
+    syscalls.unshare(syscalls.CLONE_NEWNS)
+    mount_trees(box, request)
+    for number, source in enumerate(request["mounts"]):
+        (Path(box) / f"mount{number}").mkdir()
+        syscalls.mount(source, f"{box}/mount{number}", flags=syscalls.MS_BIND)
+    _lay(request["lay"], f"{box}/upper/0")
+    _take_stdio(files[:wanted])
+    argv = [*_runtime(request, box), "run", "--detach", f"--bundle={box}", f"--pid-file={box}/pid"]
+    _run([*argv, f"--preserve-fds={wanted - 3}", request["box"]], Path(box, "runtime.log"))
+    return int(Path(box, "pid").read_text(encoding="utf-8")), []
+
+
+def mount_trees(box: str, request: Request) -> None:
+    """Mount each tree of the root, the outermost first, below `merged`."""
+    merged = Path(box, "merged")
+    merged.mkdir(exist_ok=True)
+    for number, tree in enumerate(request["trees"]):
+        upper, work = f"{box}/upper/{number}", f"{box}/work/{number}"
+        for folder in (upper, work):
+            Path(folder).mkdir(parents=True, exist_ok=True)
+        lowers = [f"{layer}/{number}" for layer in request["layers"]]
+        lowers = [lower for lower in lowers if Path(lower).is_dir()] + tree["bases"]
+        _match(lowers[0], upper)
+        data = f"lowerdir={':'.join(lowers)},upperdir={upper},workdir={work},volatile,userxattr"
+        target = f"{merged}{tree['target']}".rstrip("/")
+        syscalls.mount("overlay", target, kind="overlay", flags=syscalls.MS_NODEV, data=data)
+
+
+def _lay(files: dict[str, str], upper: str) -> None:
+    """Write the files that every machine has of its own, over those of the image."""
+    for path, text in files.items():
+        place = Path(upper + path)
+        place.parent.mkdir(parents=True, exist_ok=True)
+        place.write_text(text, encoding="utf-8")
+
+
+def _match(lower: str, upper: str) -> None:
+    """The root folder of a mount shows the upper's mode and owner: give it those of the lower."""
+    at = Path(lower).stat()
+    Path(upper).chmod(at.st_mode & 0o7777)
+
+
+def execute(request: Request, files: list[int]) -> Answer:
+    """Start a further process in a living box; the first three files are its stdio, the rest as in `start`."""
+    box = f"boxes/{request['box']}"
+    about = Path(box, f"process-{os.getpid()}.json")
+    about.write_text(json.dumps(request["process"]), encoding="utf-8")
+    _enter_cgroups(files[3:])
+    log = Path(box, "runtime.log")
+    told = log.stat().st_size if log.exists() else 0
+    _take_stdio(files[:3])
+    try:
+        _run(
+            [*_runtime(request, box), "exec", "--detach", f"--process={about}", request["box"]],
+            log,
+            told,
+        )
+    finally:
+        about.unlink()
+    return None, []
+
+
+def write(request: Request, files: list[int]) -> Answer:
+    """Extract our tar stream (files[0]) in a box at `target`."""
+    with open(files[0], "rb", buffering=0) as stream:  # noqa: PTH123 – a descriptor
+        archive.confine(request["pid"])
+        archive.extract(stream, request["target"])
+    return None, []
+
+
+def read(request: Request, files: list[int]) -> Answer:
+    """Tar `source` of a box into files[0]; ENOENT where it is absent."""
+    archive.confine(request["pid"])
+    with open(files[0], "wb", buffering=0) as stream:  # noqa: PTH123 – a descriptor
+        archive.pack(request["source"], stream)
+    return None, []
+
+
+def look(request: Request, files: list[int]) -> Answer:
+    """Read small files of a box (`/etc/passwd`); None for one that is absent."""
+    root = os.open(f"/proc/{request['pid']}/root", os.O_PATH)
+    return [_head(root, path) for path in request["paths"]], []
+
+
+def listen(request: Request, files: list[int]) -> Answer:
+    """A listening socket on the loopback of a box's network namespace."""
+    syscalls.enter(f"/proc/{request['pid']}/ns/net", syscalls.CLONE_NEWNET)
+    listener = socket.socket()
+    listener.setsockopt(socket.SOL_SOCKET, socket.SO_REUSEADDR, 1)
+    listener.bind(("127.0.0.1", request["port"]))
+    listener.listen(128)
+    return None, [listener.detach()]
+
+
+def connect(request: Request, files: list[int]) -> Answer:
+    """Give a box a way out by slirp4netns, until files[0] reaches its end of file."""
+    ready, says_ready = os.pipe()
+    for descriptor in (files[0], says_ready):
+        os.set_inheritable(descriptor, True)
+    argv = [request["slirp"], "--configure", "--mtu=65520", "--disable-host-loopback"]
+    argv += [f"--exit-fd={files[0]}", f"--ready-fd={says_ready}", "--netns-type=path"]
+    argv += [f"/proc/{request['pid']}/ns/net", "tap0"]
+    log = Path(f"boxes/{request['box']}/slirp.log")
+    with log.open("wb") as out:
+        subprocess.Popen(argv, stdin=subprocess.DEVNULL, stdout=out, stderr=out, close_fds=False)
+    os.close(says_ready)
+    if os.read(ready, 1) != b"1":
+        raise StepFailed(
+            f"slirp4netns: {log.read_text(encoding='utf-8', errors='replace').strip()}"
+        )
+    return None, []
+
+
+def unpack(request: Request, files: list[int]) -> Answer:
+    """Unpack a layer's tar stream (files[0]) to the folder `target`, ids and whiteouts as in the image."""
+    with open(files[0], "rb", buffering=0) as stream:  # noqa: PTH123 – a descriptor
+        return unpacking.unpack(stream, Path(request["target"])), []
+
+
+def remove(request: Request, files: list[int]) -> Answer:
+    """Remove boxes with all their files."""
+    for box in request["boxes"]:
+        kill_box(box)
+        shutil.rmtree(f"boxes/{box}", ignore_errors=True)
+    for folder in request.get("folders", ()):
+        shutil.rmtree(folder, ignore_errors=True)
+    return None, []
+
+
+def move(request: Request, files: list[int]) -> Answer:
+    """Rename a finished folder to its place; where somebody was quicker, theirs stays."""
+    source, target = Path(request["source"]), Path(request["target"])
+    target.parent.mkdir(parents=True, exist_ok=True)
+    try:
+        source.rename(target)
+    except OSError:
+        if not target.is_dir():
+            raise
+        shutil.rmtree(source, ignore_errors=True)
+    return None, []
+
+
+def kill_box(box: str) -> None:
+    """Kill the first process of a box, if it is still one of ours; the kernel kills the rest."""
+    with suppress(OSError, ValueError):
+        pid = int(Path(f"boxes/{box}/pid").read_text(encoding="utf-8"))
+        if os.readlink(f"/proc/{pid}/ns/user") == os.readlink("/proc/self/ns/user"):  # noqa: PTH115
+            os.kill(pid, signal.SIGKILL)
+
+
+STEPS: dict[str, Callable[[Request, list[int]], Answer]] = {
+    step.__name__: step
+    for step in (start, execute, write, read, look, listen, connect, unpack, remove, move)
+}
+
+
+def _runtime(request: Request, box: str) -> list[str]:
+    return [request["runtime"], f"--root={box}/run", f"--log={box}/runtime.log"]
+
+
+def _run(argv: list[str], log: Path, told: int = 0) -> None:
+    """Run the runtime; its last words, from byte `told` of its log, are the reason of a failure."""
+    if subprocess.run(argv, check=False, close_fds=False).returncode:
+        said = log.read_bytes()[told:].decode("utf-8", "replace").strip()
+        raise StepFailed(said[-2000:] or f"{argv[0]} failed and says nothing")
+
+
+def _head(root: int, path: str) -> str | None:
+    try:
+        descriptor = syscalls.open_within(root, path, os.O_RDONLY | os.O_NONBLOCK)
+    except FileNotFoundError:
+        return None
+    with open(descriptor, "rb") as file:  # noqa: PTH123 – a descriptor
+        return file.read(100_000).decode("utf-8", "surrogateescape")
+
+
+def _enter_cgroups(files: list[int]) -> None:
+    """Join each: opened by one who may, so that we may."""
+    for descriptor in files:
+        os.write(descriptor, b"0")
+        os.close(descriptor)
+
+
+def _take_stdio(files: list[int]) -> None:
+    """Make the files 0, 1, 2, … of this process, and of the runtime it starts."""
+    high = [fcntl.fcntl(descriptor, fcntl.F_DUPFD_CLOEXEC, LOW_FILES) for descriptor in files]
+    for number, descriptor in enumerate(high):
+        os.dup2(descriptor, number, inheritable=True)

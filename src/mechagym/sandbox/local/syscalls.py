@@ -1,0 +1,83 @@
+"""The few Linux calls that Python's library lacks, each a thin, checked wrapper.
+
+Every function raises OSError with the path it was about; none keeps state.
+"""
+
+import ctypes
+import os
+from functools import cache
+
+CLONE_NEWNS = 0x0002_0000
+CLONE_NEWUSER = 0x1000_0000
+CLONE_NEWNET = 0x4000_0000
+
+MS_RDONLY, MS_NOSUID, MS_NODEV, MS_REMOUNT = 1, 2, 4, 32
+MS_BIND, MS_REC, MS_PRIVATE = 4096, 16384, 1 << 18
+
+RESOLVE_NO_MAGICLINKS, RESOLVE_IN_ROOT = 0x02, 0x10
+
+_PR_SET_CHILD_SUBREAPER = 36
+_SYS_OPENAT2 = 437  # the same number on every architecture, as all calls since 5.1
+
+
+@cache
+def _libc() -> ctypes.CDLL:
+    return ctypes.CDLL(None, use_errno=True)
+
+
+def _check(result: int, about: str) -> int:
+    if result < 0:
+        code = ctypes.get_errno()
+        raise OSError(code, os.strerror(code), about)
+    return result
+
+
+def unshare(flags: int) -> None:
+    """Leave namespaces of the parent for new ones. CLONE_NEWUSER wants a process of one thread."""
+    _check(_libc().unshare(flags), f"unshare {flags:#x}")
+
+
+def enter(namespace: str, flags: int) -> None:
+    """Join the namespace that a `/proc/PID/ns/…` path names."""
+    descriptor = os.open(namespace, os.O_RDONLY | os.O_CLOEXEC)
+    try:
+        _check(_libc().setns(descriptor, flags), namespace)
+    finally:
+        os.close(descriptor)
+
+
+def mount(source: str, target: str, *, kind: str = "", flags: int = 0, data: str = "") -> None:
+    """mount(2); `data` is at most a page long."""
+    result = _libc().mount(
+        source.encode(), target.encode(), kind.encode(), ctypes.c_ulong(flags), data.encode()
+    )
+    _check(result, f"mount {kind or source} on {target}")
+
+
+def unmount(target: str) -> None:
+    """Take a mount out of the tree now; it ends with its last user."""
+    _check(_libc().umount2(target.encode(), 2), f"unmount {target}")
+
+
+def adopt_orphans() -> None:
+    """Become the reaper of all descendants whose parents end."""
+    _check(_libc().prctl(_PR_SET_CHILD_SUBREAPER, 1, 0, 0, 0), "prctl")
+
+
+class _OpenHow(ctypes.Structure):
+    _fields_ = (
+        ("flags", ctypes.c_uint64),
+        ("mode", ctypes.c_uint64),
+        ("resolve", ctypes.c_uint64),
+    )
+
+
+def open_within(root: int, path: str, flags: int, mode: int = 0) -> int:
+    """Open a path as if the folder `root` were `/`: no link and no `..` leads out of it.
+
+    Magic links (of /proc) are refused. The descriptor is closed on exec.
+    """
+    how = _OpenHow(flags | os.O_CLOEXEC, mode, RESOLVE_IN_ROOT | RESOLVE_NO_MAGICLINKS)
+    name = os.fsencode(path)
+    result = _libc().syscall(_SYS_OPENAT2, root, name, ctypes.byref(how), ctypes.sizeof(how))
+    return _check(result, path)
