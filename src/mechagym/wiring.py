@@ -3,7 +3,8 @@
 A name is an entry point of `mechagym.agents` or `mechagym.sandboxes`, or `package.module:Class`.
 """
 
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
+from dataclasses import replace
 from importlib import import_module
 from importlib.metadata import EntryPoint, entry_points
 from typing import Any, Literal, cast
@@ -11,6 +12,7 @@ from typing import Any, Literal, cast
 from mechagym.agents.base import Agent, AgentFactory
 from mechagym.cli.spelling import did_you_mean
 from mechagym.errors import ConfigError
+from mechagym.run.config import AgentChoice, JobConfig
 from mechagym.tasks.model import Task
 
 Kind = Literal["agent", "sandbox"]
@@ -29,6 +31,27 @@ def agent_factory(name: str) -> AgentFactory:
 def make_agent(name: str, task: Task, options: Mapping[str, str]) -> Agent:
     """Make one trial's agent. Raises ConfigError for an unknown name or option."""
     return agent_factory(name)(task=task, options=options)
+
+
+def agent_version(choice: AgentChoice) -> str:
+    """The version that trials of this choice have: the one asked for, else the agent's own."""
+    return choice.version or str(getattr(agent_factory(choice.name), "version", "0"))
+
+
+def check_agents(config: JobConfig, tasks: Sequence[Task]) -> None:
+    """Make each agent once and drop it: a wrong name or option is told before anything starts.
+
+    Raises ConfigError.
+    """
+    for choice in config.agents:
+        own = agent_version(replace(choice, version=None))
+        if choice.version not in (None, own):
+            raise ConfigError(
+                f"agent {choice.name} is {own} here, not {choice.version}",
+                remedy=f"leave the version out, or ask for {choice.name}@{own}",
+            )
+        for task in tasks[:1]:
+            make_agent(choice.name, task, choice.options)
 
 
 def _installed(kind: Kind) -> dict[str, EntryPoint]:

@@ -116,7 +116,7 @@ def job_config(entry: JobEntry, settings: Settings) -> JobConfig:
     return JobConfig(
         name=entry.name or _fresh_name(entry),
         sources=Sources(
-            sources=sources_of(settings, entry.sources),
+            sources=tuple(map(_settled, sources_of(settings, entry.sources))),
             include=entry.include,
             exclude=entry.exclude,
         ),
@@ -148,6 +148,12 @@ def job_config(entry: JobEntry, settings: Settings) -> JobConfig:
             retries=entry.retries,
         ),
     )
+
+
+def _settled(source: str) -> str:
+    """A folder as an absolute path: a job is resumed from wherever one stands."""
+    path = Path(source).expanduser()
+    return str(path.absolute()) if path.exists() else source
 
 
 def _fresh_name(entry: JobEntry) -> str:

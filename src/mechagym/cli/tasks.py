@@ -117,9 +117,14 @@ def new(folder: Path, name: str | None) -> None:
 @tasks.command("import")
 @click.argument("source")
 @click.argument("folder", type=FOLDER)
-def import_(source: str, folder: Path) -> None:
+@with_settings()
+def import_(settings: "Settings", source: str, folder: Path) -> None:
     """Write tasks of other forms (Terminal-Bench 1, a suite file) as Harbor folders."""
+    from mechagym.cli.sources import load
     from mechagym.tasks.convert import import_tasks
 
-    written = import_tasks(source, folder)
+    dataset = load(settings, source)
+    for broken in dataset.broken:
+        click.echo(f"broken, left out: {broken.reason}", err=True)
+    written = import_tasks(dataset, folder)
     click.echo(f"{folder}: {len(written)} tasks written")

@@ -49,8 +49,8 @@ class Done:
 class Board:
     """`names`: this start's trials by id; `sealed` of `total` were finished by an earlier one."""
 
-    names: Mapping[str, str]
-    total: int
+    names: Mapping[str, str] = field(default_factory=dict)
+    total: int = 0
     sealed: int = 0
     clock: Callable[[], float] = time.monotonic
     running: dict[str, Row] = field(default_factory=dict)
@@ -61,12 +61,15 @@ class Board:
     _last: dict[str, TryRecord] = field(default_factory=dict)
     _began: float | None = None
 
+    def begin(self, names: Mapping[str, str], total: int) -> None:
+        """Learn what is to be done, before the first event."""
+        self.names, self.total, self.sealed = names, total, total - len(names)
+        self._began = self.clock()
+
     def take(self, subject: str, body: EventBody) -> Done | None:
         """Fold one event in; gives the trial that ended by it."""
         if subject not in self.names:
             return None
-        if self._began is None:
-            self._began = self.clock()
         match body:
             case TryStarted(number=number):
                 name = self.names[subject]

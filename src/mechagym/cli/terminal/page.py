@@ -71,6 +71,10 @@ class Page:
         """Write a value as JSON; for values of ours give what `to_dict` makes of them."""
         sys.stdout.write(json.dumps(value, indent=2, default=str, ensure_ascii=False) + "\n")
 
+    def json_line(self, value: Any) -> None:
+        """Write a value as one line of JSON, the last of a stream of such."""
+        sys.stdout.write(json.dumps(value, default=str, ensure_ascii=False) + "\n")
+
     def note(self, text: Cell) -> None:
         """Write a remark to stderr, out of the way of what is piped."""
         console(sys.stderr, self.terminal).print(text)

@@ -1,0 +1,163 @@
+"""Running a job for a person: tasks and parts are found, a screen shows it, the end is told."""
+
+from collections.abc import Callable, Mapping, Sequence
+from dataclasses import dataclass, replace
+from pathlib import Path
+from typing import Any
+
+import anyio
+import click
+
+from mechagym import wiring
+from mechagym.cli.found import find_job, opened
+from mechagym.cli.job_file import job_config, job_entry
+from mechagym.cli.sources import datasets_of
+from mechagym.cli.terminal.board import Board
+from mechagym.cli.terminal.header import header
+from mechagym.cli.terminal.page import Page
+from mechagym.cli.terminal.plan_page import plan_page
+from mechagym.cli.terminal.screens import JsonScreen, LiveScreen, PlainScreen, QuietScreen
+from mechagym.cli.terminal.summary import summary_json, summary_page
+from mechagym.config import Settings
+from mechagym.run.config import JobConfig
+from mechagym.run.hostenv import injected
+from mechagym.run.job import JobReport
+from mechagym.run.launch import Parts, run_job
+from mechagym.run.take import Taken, stored_config
+from mechagym.sandbox.base import Sandbox
+from mechagym.tasks.model import Task
+from mechagym.trajectory.redact import Redactor
+from mechagym.verify.task_tests import TaskTests
+
+GRADED, UNGRADED, STOPPED = 0, 3, 130
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Showing:
+    """What the person wants to see, and the one thing they must say for themselves."""
+
+    dry_run: bool = False
+    quiet: bool = False
+    as_json: bool = False
+    trusts_host: bool = False
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Order:
+    """A job to be run now: `resuming` tells a known one from a new one."""
+
+    settings: Settings
+    config: JobConfig
+    tasks: Sequence[Task]
+    showing: Showing
+    resuming: bool = False
+
+
+def fresh(settings: Settings, given: Mapping[str, Any], showing: Showing) -> int:
+    """Run a new job, or with `dry_run` say what it would be. Gives the exit code."""
+    config = _asked(settings, given)
+    order = Order(
+        settings=settings, config=config, tasks=tasks_of(settings, config), showing=showing
+    )
+    if showing.dry_run:
+        plan_page(settings, config, order.tasks, as_json=showing.as_json)
+        return GRADED
+    return carry_out(order)
+
+
+def again(
+    settings: Settings, job: str, given: Mapping[str, Any], showing: Showing, *, force: bool
+) -> int:
+    """Go on with a job; what was given beside its name must not change a result, or be forced."""
+    asked = _asked(settings, given) if any(given.values()) else None
+    config = anyio.run(_stored, settings, job, asked, force)
+    tasks = tasks_of(settings, config)
+    return carry_out(
+        Order(settings=settings, config=config, tasks=tasks, showing=showing, resuming=True)
+    )
+
+
+def tasks_of(settings: Settings, config: JobConfig) -> list[Task]:
+    """Load what the config names; each broken task is told and left out."""
+    wanted = config.sources
+    datasets = datasets_of(settings, wanted.sources, wanted.include, wanted.exclude)
+    for broken in (broken for dataset in datasets for broken in dataset.broken):
+        click.echo(f"broken, left out: {broken.reason}", err=True)
+    return [task for dataset in datasets for task in dataset.tasks]
+
+
+def carry_out(order: Order) -> int:
+    """Run the job, show it, print its table; gives the exit code."""
+    wiring.check_agents(order.config, order.tasks)
+    report = anyio.run(run_shown, order)
+    page = Page(order.settings.terminal)
+    if order.showing.as_json:
+        page.json_line(summary_json(report))
+    else:
+        summary_page(page, report)
+    return exit_code(report)
+
+
+async def run_shown(order: Order) -> JobReport:
+    """Run it in front of the screen that fits; the sandbox is open as long as the job runs."""
+    settings, config = order.settings, order.config
+    redactor = Redactor(injected(order.tasks, settings.environ))
+    board = Board()
+    async with wiring.open_sandbox(
+        config.sandbox, settings, trusts_host=order.showing.trusts_host
+    ) as sandbox:
+        if not order.showing.as_json and not order.showing.quiet:
+            header(Page(settings.terminal), config, order.tasks, sandbox)
+        screen = _screen(order, board, redactor.text)
+        with screen:
+            parts = _parts(settings, sandbox)
+            parts = replace(parts, begun=lambda taken: _begin(board, taken), watch=screen.take)
+            return await run_job(config, order.tasks, parts, resuming=order.resuming)
+
+
+def exit_code(report: JobReport) -> int:
+    """0: all is graded; 3: something is not; 130: a person stopped it."""
+    if report.state == "cancelled":
+        return STOPPED
+    return UNGRADED if report.unscored or report.waiting else GRADED
+
+
+def _asked(settings: Settings, given: Mapping[str, Any]) -> JobConfig:
+    flags = dict(given)
+    file, sets = flags.pop("file"), flags.pop("sets")
+    entry = job_entry(Path(file) if file else None, flags, sets)
+    return job_config(entry, settings)
+
+
+async def _stored(
+    settings: Settings, called: str, asked: JobConfig | None, force: bool
+) -> JobConfig:
+    async with opened(settings) as store:
+        row = await find_job(store, called)
+    if asked is not None:
+        asked = replace(asked, name=row.name, out_dir=Path(row.folder).parent)
+    return stored_config(row, asked, force=force)
+
+
+def _parts(settings: Settings, sandbox: Sandbox) -> Parts:
+    return Parts(
+        store_url=settings.store,
+        sandbox=sandbox,
+        verifier=TaskTests(),
+        make_agent=lambda choice, task: wiring.make_agent(choice.name, task, choice.options),
+        version_of=wiring.agent_version,
+        host_env=settings.environ,
+    )
+
+
+def _begin(board: Board, taken: Taken) -> None:
+    board.begin({plan.key.trial_id: plan.key.trial_name for plan in taken.todo}, taken.row.trials)
+
+
+def _screen(order: Order, board: Board, redact: Callable[[str], str]) -> QuietScreen:
+    terminal = order.settings.terminal
+    if order.showing.as_json:
+        return JsonScreen(board, redact)
+    if order.showing.quiet:
+        return QuietScreen(board)
+    return LiveScreen(board, terminal) if terminal.live else PlainScreen(board, terminal)

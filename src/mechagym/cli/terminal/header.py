@@ -1,0 +1,77 @@
+"""What is said once before a job runs: how much it is, in which boxes, and what will not hold."""
+
+import os
+from collections.abc import Sequence
+
+from rich.text import Text
+
+from mechagym.cli.terminal.figures import money
+from mechagym.cli.terminal.page import YELLOW, Page
+from mechagym.errors import TaskError
+from mechagym.run.boxes import agent_box
+from mechagym.run.config import JobConfig
+from mechagym.run.kit import Gates
+from mechagym.sandbox.base import Labels, Sandbox, unenforced
+from mechagym.tasks.model import Task
+
+
+def header(page: Page, config: JobConfig, tasks: Sequence[Task], sandbox: Sandbox) -> None:
+    """Write it to stderr."""
+    page.note(Text(f"job {config.name}", style="bold") + f": {amount(config, len(tasks))}")
+    page.note(f"  sandbox {sandbox.name}; at once: {pace_text(config)}")
+    if budget := budget_text(config):
+        page.note(f"  budget: {budget}")
+    if lost := declared_only(config, tasks, sandbox):
+        page.note(
+            Text(f"  declared by tasks but not enforced here: {', '.join(lost)}", style=YELLOW)
+        )
+    page.note(f"  {config.folder}")
+
+
+def amount(config: JobConfig, tasks: int) -> str:
+    """`10 tasks × 2 agents × 3 = 60 trials`."""
+    factors = [f"{tasks} tasks", f"{len(config.agents)} agents", f"{len(config.models)} models"]
+    counts = [tasks, len(config.agents), len(config.models), config.repeats]
+    shown = [text for text, count in zip(factors, counts, strict=False) if count != 1]
+    if config.repeats > 1:
+        shown.append(str(config.repeats))
+    total = trials_of(config, tasks)
+    what = "trial" if total == 1 else "trials"
+    return f"{' × '.join(shown)} = {total} {what}" if len(shown) > 1 else f"{total} {what}"
+
+
+def trials_of(config: JobConfig, tasks: int) -> int:
+    """The size of the matrix."""
+    return tasks * len(config.agents) * len(config.models) * config.repeats
+
+
+def pace_text(config: JobConfig) -> str:
+    """Each limit on what happens at once, with the value that it comes to here."""
+    gates = Gates.of(config.pace, os.cpu_count() or 1)
+    return (
+        f"{config.pace.trials} trials, {gates.builds.total_tokens:g} image builds,"
+        f" {gates.starts.total_tokens:g} box starts, {gates.verifiers.total_tokens:g} verifiers"
+    )
+
+
+def budget_text(config: JobConfig) -> str:
+    """The limits on money, tokens, time and turns, of the job and of each trial."""
+    parts: list[str] = []
+    for whose, budget in (("job", config.budget), ("each trial", config.rules.trial_budget)):
+        if budget.usd is not None:
+            parts.append(f"{whose} {money(budget.usd)}")
+        others = {name: budget.limit(name) for name in ("tokens", "seconds", "turns")}
+        parts += [f"{whose} {n:g} {name}" for name, n in others.items() if n is not None]
+    return ", ".join(parts)
+
+
+def declared_only(config: JobConfig, tasks: Sequence[Task], sandbox: Sandbox) -> list[str]:
+    """The limits that some task asks for and this backend can only write down."""
+    lost: set[str] = set()
+    for task in tasks:
+        try:
+            spec = agent_box(task, config.rules, Labels())
+        except TaskError:
+            continue  # refused when its turn comes, with the reason
+        lost.update(unenforced(spec.limits, sandbox.capabilities))
+    return sorted(lost)
