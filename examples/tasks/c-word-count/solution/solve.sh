@@ -1,0 +1,5 @@
+#!/bin/bash
+# mechagym-canary 6f0d3c2e-6a57-4b1c-9f0e-2d1f5c8a7b94
+set -euo pipefail
+cp "$(dirname "$0")/wordcount.c" /app/wordcount.c
+make -C /app

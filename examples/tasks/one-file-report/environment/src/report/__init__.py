@@ -1,0 +1,1 @@
+"""Orders of a CSV file, in one currency."""
