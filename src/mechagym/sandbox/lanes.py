@@ -14,6 +14,7 @@ only says how to start a program in the box with piped stdio (`Spawn`). The inva
 PID 1 of the box must not be a lane: what a command leaves behind must not become a lane's child.
 """
 
+import contextlib
 import secrets
 import time
 from collections.abc import Sequence
@@ -132,10 +133,10 @@ class LanePool:
             lost = True
             if not taps.started:
                 raise
-            if not await self._machine.alive():
+            if lane.main or not await self._machine.alive():
                 raise BoxDied("the box died while a command ran in it") from None
         except BaseException:
-            with anyio.CancelScope(shield=True):
+            with anyio.CancelScope(shield=True), contextlib.suppress(SandboxError):
                 await self._kill(lane, taps)
             raise
         finally:
@@ -179,8 +180,11 @@ class LanePool:
             roots = [p.pid for p in table if p.ppid == lane.pid and p.pid not in kept]
             return descendants(table, roots)
 
-        with anyio.fail_after(KILL_S):
-            await kill_tree(self.processes, under_lane)
+        try:
+            with anyio.fail_after(KILL_S):
+                await kill_tree(self.processes, under_lane)
+        except TimeoutError:
+            raise SandboxError(f"a command's processes were not dead after {KILL_S:g} s") from None
         with anyio.move_on_after(SETTLE_S):
             await lane.listen(taps)
         taps.flush()

@@ -11,6 +11,8 @@ from collections.abc import Awaitable, Callable, Iterable
 from dataclasses import dataclass
 from typing import Protocol, runtime_checkable
 
+import anyio
+
 LIST = r"""for __mg_d in /proc/[0-9]*; do
   printf 'P %s\n' "${__mg_d#/proc/}"
   while IFS= read -r __mg_l; do printf '+%s\n' "$__mg_l"; done <"$__mg_d/stat"
@@ -37,6 +39,7 @@ done 2>/dev/null
 
 INIT = 1
 ROUNDS = 10
+THAW_S = 5.0
 Choice = Callable[[list["Process"]], Awaitable[set[int]]]
 """Names, of the whole table (zombies left out), the pids that are to die."""
 
@@ -187,7 +190,7 @@ async def processes(box: ProcessTable) -> list[Process]:
 
 
 async def kill_tree(box: ProcessTable, choose: Choice) -> set[int]:
-    """Kill the processes that `choose` names of the table, and return them.
+    """Kill the processes that `choose` names of the table, and return them once they are dead.
 
     All are stopped before the first is killed, so that none can fork away; the choice is made again
     until it names nobody that still runs.
@@ -197,17 +200,26 @@ async def kill_tree(box: ProcessTable, choose: Choice) -> set[int]:
     try:
         chosen: set[int] = set()
         for _ in range(ROUNDS):
-            table = [p for p in await processes(box) if not p.zombie]
+            table = await _living(box)
             chosen = await choose(table) - box.ours - {INIT}
             running = {p.pid for p in table if p.pid in chosen and not p.stopped}
             if not running:
                 break
             await send(box, "STOP", running)
         await send(box, "KILL", chosen)
+        for _ in range(ROUNDS):
+            if chosen.isdisjoint(p.pid for p in await _living(box)):
+                break
+            await anyio.sleep(0.01)
     finally:
         if box.own_namespace:
-            await box.script("kill -CONT -1\n")
+            with anyio.move_on_after(THAW_S, shield=True):
+                await box.script("kill -CONT -1\n")
     return chosen
+
+
+async def _living(box: ProcessTable) -> list[Process]:
+    return [p for p in await processes(box) if not p.zombie]
 
 
 async def send(box: ProcessTable, signal: str, pids: Iterable[int]) -> None:
