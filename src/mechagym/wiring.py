@@ -3,16 +3,21 @@
 A name is an entry point of `mechagym.agents` or `mechagym.sandboxes`, or `package.module:Class`.
 """
 
-from collections.abc import Mapping, Sequence
+from collections.abc import AsyncIterator, Mapping, Sequence
+from contextlib import asynccontextmanager
 from dataclasses import replace
 from importlib import import_module
 from importlib.metadata import EntryPoint, entry_points
 from typing import Any, Literal, cast
 
+from anyio import CancelScope
+
 from mechagym.agents.base import Agent, AgentFactory
 from mechagym.cli.spelling import did_you_mean
+from mechagym.config import DEFAULT, Settings
 from mechagym.errors import ConfigError
 from mechagym.run.config import AgentChoice, JobConfig
+from mechagym.sandbox.base import Sandbox
 from mechagym.tasks.model import Task
 
 Kind = Literal["agent", "sandbox"]
@@ -52,6 +57,33 @@ def check_agents(config: JobConfig, tasks: Sequence[Task]) -> None:
             )
         for task in tasks[:1]:
             make_agent(choice.name, task, choice.options)
+
+
+@asynccontextmanager
+async def made_sandbox(name: str, settings: Settings) -> AsyncIterator[Sandbox]:
+    """A backend by name with this host's settings, not probed; closed at the end.
+
+    Raises ConfigError for an unknown name.
+    """
+    make = _named("sandbox", name)
+    sandbox: Sandbox = make(**_sandbox_settings(name, settings))
+    try:
+        yield sandbox
+    finally:
+        if close := getattr(sandbox, "aclose", None):
+            with CancelScope(shield=True):
+                await close()
+
+
+def _sandbox_settings(name: str, settings: Settings) -> dict[str, object]:
+    """What the built-in backends are told; those of others find their own way."""
+    match name:
+        case "docker" if settings.docker_host:
+            return {"host": settings.docker_host}
+        case "local" if settings.origins["cache_dir"] != DEFAULT:
+            return {"cache": settings.cache_dir / "local"}
+        case _:
+            return {}
 
 
 def _installed(kind: Kind) -> dict[str, EntryPoint]:

@@ -77,6 +77,17 @@ def again(
     )
 
 
+def resumed(settings: Settings, job: str, showing: Showing) -> int:
+    """Go on with a job as it was; only how many trials run at once may be another number."""
+    config = anyio.run(_stored, settings, job, None, False)
+    if settings.origins["concurrent"] == "flag":
+        config = replace(config, pace=replace(config.pace, trials=settings.concurrent))
+    tasks = tasks_of(settings, config)
+    return carry_out(
+        Order(settings=settings, config=config, tasks=tasks, showing=showing, resuming=True)
+    )
+
+
 def tasks_of(settings: Settings, config: JobConfig) -> list[Task]:
     """Load what the config names; each broken task is told and left out."""
     wanted = config.sources
