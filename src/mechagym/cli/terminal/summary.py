@@ -158,7 +158,7 @@ def _group(agent: str, model: str | None, dataset: str, trials: list[TrialRecord
     for trial in trials:
         if trial.graded:
             by_task.setdefault((trial.key.task, trial.key.task_digest), []).append(trial)
-    counts = [(len(ts), sum(t.outcome is Outcome.PASSED for t in ts)) for ts in by_task.values()]
+    counts = [(len(ts), sum(map(_passed, ts))) for ts in by_task.values()]
     most = min((n for n, _ in counts), default=0)
     return Group(
         agent=agent,
@@ -168,6 +168,11 @@ def _group(agent: str, model: str | None, dataset: str, trials: list[TrialRecord
         mean=estimate([[t.reward or 0.0 for t in ts] for ts in by_task.values()]),
         pass_at={k: v for k in range(1, most + 1) if (v := mean_pass_at_k(counts, k)) is not None},
     )
+
+
+def _passed(trial: TrialRecord) -> bool:
+    """By the tests, also where the agent ran out of time with the work done."""
+    return trial.counted.verdict is not None and trial.counted.verdict.passed
 
 
 def _graded(group: Group) -> Cell:
