@@ -4,7 +4,7 @@ A name is an entry point of `mechagym.agents` or `mechagym.sandboxes`, or `packa
 """
 
 from collections.abc import AsyncIterator, Mapping, Sequence
-from contextlib import asynccontextmanager
+from contextlib import AsyncExitStack, asynccontextmanager
 from dataclasses import replace
 from importlib import import_module
 from importlib.metadata import EntryPoint, entry_points
@@ -15,10 +15,15 @@ from anyio import CancelScope
 from mechagym.agents.base import Agent, AgentFactory
 from mechagym.cli.spelling import did_you_mean
 from mechagym.config import DEFAULT, Settings
-from mechagym.errors import ConfigError
+from mechagym.errors import ConfigError, SandboxUnusable
 from mechagym.run.config import AgentChoice, JobConfig
-from mechagym.sandbox.base import Sandbox
+from mechagym.sandbox.base import Probe, Sandbox
 from mechagym.tasks.model import Task
+
+AUTO = ("docker", "local")
+"""The backends that `auto` tries, best first."""
+
+UNISOLATED = "host"
 
 Kind = Literal["agent", "sandbox"]
 
@@ -57,6 +62,36 @@ def check_agents(config: JobConfig, tasks: Sequence[Task]) -> None:
             )
         for task in tasks[:1]:
             make_agent(choice.name, task, choice.options)
+
+
+@asynccontextmanager
+async def open_sandbox(
+    name: str, settings: Settings, *, trusts_host: bool = False
+) -> AsyncIterator[Sandbox]:
+    """A backend that is usable now: the one named, or with `auto` the first that is.
+
+    `trusts_host`: the person allowed the backend that isolates nothing. Raises ConfigError,
+    SandboxUnusable with each refusal's reason and remedy.
+    """
+    if name == UNISOLATED and not trusts_host:
+        raise ConfigError(
+            "the backend `host` isolates nothing: agents and tests run as you, on your files",
+            remedy="if that is what you want, add --i-trust-this",
+        )
+    wanted = AUTO if name == "auto" else (name,)
+    async with AsyncExitStack() as stack:
+        refused: list[Probe] = []
+        for candidate in wanted:
+            sandbox = await stack.enter_async_context(made_sandbox(candidate, settings))
+            probe = await sandbox.probe()
+            if probe.usable:
+                yield sandbox
+                return
+            refused.append(probe)
+        raise SandboxUnusable(
+            f"no sandbox is usable here: {'; '.join(f'{p.backend}: {p.reason}' for p in refused)}",
+            remedy="\n".join(f"{p.backend}: {p.remedy}" for p in refused if p.remedy),
+        )
 
 
 @asynccontextmanager

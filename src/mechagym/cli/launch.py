@@ -59,6 +59,7 @@ def fresh(settings: Settings, given: Mapping[str, Any], showing: Showing) -> int
     order = Order(
         settings=settings, config=config, tasks=tasks_of(settings, config), showing=showing
     )
+    wiring.check_agents(config, order.tasks)
     if showing.dry_run:
         plan_page(settings, config, order.tasks, as_json=showing.as_json)
         return GRADED
@@ -99,7 +100,6 @@ def tasks_of(settings: Settings, config: JobConfig) -> list[Task]:
 
 def carry_out(order: Order) -> int:
     """Run the job, show it, print its table; gives the exit code."""
-    wiring.check_agents(order.config, order.tasks)
     report = anyio.run(run_shown, order)
     page = Page(order.settings.terminal)
     if order.showing.as_json:

@@ -1,4 +1,4 @@
-"""The flags of `mechagym run`, by what they are about. Each is named as its key in a job file."""
+"""The flags of `mechagym run`, by what they are about; each fills the key of a job file."""
 
 from collections.abc import Callable
 from functools import reduce
@@ -36,7 +36,7 @@ what_options = together(
         "-f",
         "--file",
         type=click.Path(dir_okay=False, exists=True),
-        help="Job file, YAML or TOML, with the long flags as keys; flags win over it.",
+        help="Job file, YAML or TOML; flags win over it.",
     ),
     click.option(
         "--set",
