@@ -1,9 +1,8 @@
 """Values to keep in a store."""
 
-from collections.abc import Callable
 from datetime import timedelta
 
-from mechagym.events import EventBody, TrialEnded, TryEnded, TryStarted
+from mechagym.events import TrialEnded, TryEnded, TryStarted
 from mechagym.records import (
     ErrorRecord,
     Outcome,
@@ -70,7 +69,7 @@ async def a_store_with(store: Store, trials: int = 1, name: str = "job") -> list
 def tell(store: Store, key: TrialKey, *tries: TryRecord, seal: bool = True) -> None:
     """Emit what a trial's run would."""
     for record in tries:
-        emit: Callable[[EventBody], None] = store.emitter(key.trial_id, try_number=record.number)
+        emit = store.emitter(key.trial_id, try_number=record.number)
         emit(TryStarted(number=record.number, owner_pid=1, label=f"{key.trial_id}.{record.number}"))
         emit(TryEnded(record=record))
     if seal:

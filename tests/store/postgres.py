@@ -1,4 +1,4 @@
-"""A private PostgreSQL server in a temporary folder: no port, no system service, gone afterwards."""
+"""A private PostgreSQL server in a temporary folder: no port, no service, gone afterwards."""
 
 import os
 import shutil

@@ -100,11 +100,15 @@ def _is_file(url: URL) -> bool:
 
 def _engine(url: URL) -> Engine:
     if not _is_file(url):
-        return create_engine(url, pool_size=READERS + 1, pool_pre_ping=True)
+        return create_engine(url, pool_size=READERS + 1, pool_pre_ping=True, hide_parameters=True)
     if not url.database or url.database == ":memory:":
-        raise StoreError("store: it must be a file, or nothing could be resumed", reason="bad_url")
+        raise StoreError(
+            "store: it must be a file, or nothing could be resumed",
+            remedy="Use a path, sqlite:///PATH, or postgresql+psycopg://USER@HOST/DATABASE.",
+            reason="bad_url",
+        )
     Path(url.database).parent.mkdir(parents=True, exist_ok=True)
-    engine = create_engine(url, pool_size=READERS + 1)
+    engine = create_engine(url, pool_size=READERS + 1, hide_parameters=True)
 
     @event.listens_for(engine, "connect")
     def _prepare(connection: Any, _record: object) -> None:
@@ -169,25 +173,46 @@ def _explain(error: Exception, where: str) -> StoreError:
             remedy="Run: pip install 'mechagym[postgres]'",
             reason="driver_missing",
         )
-    for sign, reason, remedy in _SIGNS:
-        if sign in said.lower():
+    for signs, reason, remedy in _SIGNS:
+        if any(sign in said.lower() for sign in signs):
             return StoreError(f"{where}: {said}", remedy=remedy, reason=reason)
     return StoreError(f"{where}: {said}", reason="store_failed")
 
 
 _SIGNS = (
-    ("disk is full", "disk_full", "Free some space there, or use --store on another disk."),
-    ("no space left", "disk_full", "Free some space there, or use --store on another disk."),
-    ("disk i/o error", "disk_failed", "Check the disk it lies on; network disks do not serve."),
     (
-        "file is not a database",
-        "not_a_database",
-        "Give --store another file; this one is not ours.",
+        ("disk is full", "no space left"),
+        "disk_full",
+        "Free some space there, or use --store on another disk.",
     ),
-    ("malformed", "damaged", "Copy what can be read with `sqlite3 FILE .recover`."),
-    ("unable to open", "unreadable", "Check that the folder exists and that you may write there."),
-    ("readonly", "unreadable", "Check that you may write this file and its folder."),
-    ("permission denied", "unreadable", "Check that you may write this file and its folder."),
-    ("locked", "busy", "Another process has held it for 30 s: see `mechagym jobs list`."),
-    ("connect", "unreachable", "Check that the database server runs and the URL is right."),
+    (
+        ("disk i/o error",),
+        "disk_failed",
+        "Check the disk it lies on; network disks do not serve.",
+    ),
+    (
+        ("file is not a database",),
+        "not_a_database",
+        "Give --store another file: this one is not ours.",
+    ),
+    (
+        ("malformed",),
+        "damaged",
+        "Copy what can be read with `sqlite3 FILE .recover`.",
+    ),
+    (
+        ("unable to open", "readonly", "permission denied", "file exists", "not a directory"),
+        "unreadable",
+        "Check that its folder is one, and that you may write there.",
+    ),
+    (
+        ("locked",),
+        "busy",
+        "Another process has held it for 30 s: see `mechagym jobs list`.",
+    ),
+    (
+        ("connect",),
+        "unreachable",
+        "Check that the database server runs and that the URL is right.",
+    ),
 )

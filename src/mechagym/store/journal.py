@@ -7,7 +7,9 @@ to write); nothing is kept before it is redacted. While the disk refuses, events
 """
 
 import json
+import logging
 import threading
+import time
 from collections.abc import Callable
 from dataclasses import asdict, dataclass
 from datetime import datetime
@@ -15,7 +17,7 @@ from typing import Any
 
 import anyio.to_thread
 from sqlalchemy import Connection, func, insert, select
-from sqlalchemy.exc import IntegrityError
+from sqlalchemy.exc import IntegrityError, OperationalError, SQLAlchemyError
 
 from mechagym.errors import StoreError
 from mechagym.events import Emit, EventBody, TrialEnded, body_to_json
@@ -69,8 +71,8 @@ class Journal:
             self._closing = self._hurry = True
             self._changed.notify_all()
         await anyio.to_thread.run_sync(self._thread.join)
-        if self._waiting:
-            raise self._error or StoreError("store: events were left unwritten")
+        if self._waiting and self._error:
+            raise self._error
 
     def emitter(self, subject: str, try_number: int) -> Emit:
         """Make the function that takes this subject's events."""
@@ -106,30 +108,34 @@ class Journal:
                     raise self._error
 
     def _run(self) -> None:
-        while self._next():
-            with self._changed:
-                self._hurry = self._closing
-                batch, self._waiting = self._waiting, []
-            for start in range(0, len(batch), MAX_BATCH):
-                if not self._keep(batch[start : start + MAX_BATCH]):
-                    with self._changed:
-                        self._waiting = batch[start:] + self._waiting
-                    break
+        beat_at = time.monotonic() + BEAT_S
+        while self._wait(beat_at - time.monotonic()):
+            self._write_waiting()
+            if time.monotonic() >= beat_at:
+                self._beat()
+                beat_at = time.monotonic() + BEAT_S
+        self._write_waiting()
 
-    def _next(self) -> bool:
-        """Wait until a batch is due; False once all is written, or closing did not help."""
+    def _wait(self, beat_in_s: float) -> bool:
+        """Wait until a batch or a beat is due; False once we are closing."""
         with self._changed:
-            while not (self._waiting or self._closing):
-                if not self._changed.wait(BEAT_S):
-                    self._changed.release()
-                    try:
-                        self._beat()
-                    finally:
-                        self._changed.acquire()
-            self._changed.wait_for(lambda: self._hurry, RETRY_S if self._error else BATCH_S)
-            return bool(self._waiting) and not (self._closing and self._error)
+            self._changed.wait_for(lambda: self._waiting or self._closing, max(0.0, beat_in_s))
+            if self._waiting:
+                self._changed.wait_for(lambda: self._hurry, RETRY_S if self._error else BATCH_S)
+            return not self._closing
+
+    def _write_waiting(self) -> None:
+        with self._changed:
+            self._hurry = False
+            batch, self._waiting = self._waiting, []
+        for start in range(0, len(batch), MAX_BATCH):
+            if not self._keep(batch[start : start + MAX_BATCH]):
+                with self._changed:
+                    self._waiting = batch[start:] + self._waiting
+                break
 
     def _keep(self, batch: list[_Entry]) -> bool:
+        """Commit a batch; False where that failed: it is to be tried again, and `flush` told."""
         try:
             try:
                 self._database.write_now(lambda connection: self._write(connection, batch))
@@ -138,13 +144,18 @@ class Journal:
                     raise
                 self._last_seq.clear()  # another process wrote to a subject of ours: count anew
                 self._database.write_now(lambda connection: self._write(connection, batch))
-        except StoreError as error:
+        except Exception as error:  # noqa: BLE001 – this thread must outlive whatever goes wrong
             self._last_seq.clear()
             with self._changed:
-                self._error = error
+                self._error = (
+                    error if isinstance(error, StoreError) else StoreError(f"store: {error!r}")
+                )
                 self._failures += 1
                 self._changed.notify_all()
             return False
+        for entry in batch:
+            if isinstance(entry.body, TrialEnded):  # little comes after it: forget its number
+                self._last_seq.pop(entry.subject, None)
         with self._changed:
             self._error = None
             self._kept += len(batch)
@@ -156,7 +167,18 @@ class Journal:
         connection.execute(insert(events), [row for row, _ in rows])
         for entry, (_, payload) in zip(batch, rows, strict=True):
             if isinstance(entry.body, FOLDED):
+                self._fold(connection, entry, payload)
+
+    @staticmethod
+    def _fold(connection: Connection, entry: _Entry, payload: str) -> None:
+        """Fold an event; one that no row can show is kept all the same and holds up nobody."""
+        try:
+            with connection.begin_nested():
                 fold(connection, entry.subject, entry.at, entry.body, payload)
+        except OperationalError:
+            raise
+        except (SQLAlchemyError, ValueError, ArithmeticError, TypeError):
+            logging.getLogger(__name__).exception("event %s has no row", entry.body.kind)
 
     def _row(self, connection: Connection, entry: _Entry) -> tuple[dict[str, Any], str]:
         payload = clean(_dump(entry.body), self._redact)
@@ -170,8 +192,6 @@ class Journal:
             "payload": None if blob else payload,
             "blob": blob,
         }
-        if isinstance(entry.body, TrialEnded):
-            self._last_seq.pop(entry.subject, None)
         return row, payload
 
     def _number(self, connection: Connection, subject: str) -> int:
