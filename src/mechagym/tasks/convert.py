@@ -12,18 +12,18 @@ def import_tasks(dataset: Dataset, target: Path) -> tuple[Path, ...]:
 
     Raises ConfigError, before anything is written, where one of them is there already.
     """
-    folders = {task: target / task.name for task in dataset.tasks}
-    taken = next((folder for folder in folders.values() if folder.exists()), None)
+    folders = tuple(target / task.name for task in dataset.tasks)
+    taken = next((folder for folder in folders if folder.exists()), None)
     if taken is not None:
         raise ConfigError(f"{taken}: is there already", remedy="Name an empty folder.")
-    for task, folder in folders.items():
+    for task, folder in zip(dataset.tasks, folders, strict=True):
         try:
             folder.parent.mkdir(parents=True, exist_ok=True)
             shutil.copytree(task.folder, folder, symlinks=True, ignore=_git)
         except OSError as error:
             kind = NoSpace if error.errno == 28 else TaskError
             raise kind(f"{folder}: cannot be written: {error}") from error
-    return tuple(folders.values())
+    return folders
 
 
 def _git(_directory: str, names: list[str]) -> list[str]:

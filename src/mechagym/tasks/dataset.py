@@ -86,7 +86,7 @@ def _from_git(source: str, place: GitSource, cache: Path | None, name: str = "")
 
 def _from_folder(source: str, folder: Path, cache: Path | None, name: str = "") -> Dataset:
     if is_task(folder):
-        tasks, broken = _load([folder], name, cache)
+        tasks, broken = _load([folder], "", cache)
         return Dataset(name=name or folder.name, source=source, tasks=tasks, broken=broken)
     manifest = folder / "dataset.toml"
     if manifest.is_file():

@@ -32,8 +32,12 @@ class GitSource:
     @property
     def name(self) -> str:
         """The last word of the place, as a dataset's name."""
-        place = self.subdir or self.url
-        return place.rstrip("/").rpartition("/")[2].removesuffix(".git")
+        return self.subdir.rpartition("/")[2] or self.repository
+
+    @property
+    def repository(self) -> str:
+        """The last word of the address."""
+        return self.url.rstrip("/").rpartition("/")[2].removesuffix(".git") or "tasks"
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -62,7 +66,8 @@ def checkout(source: GitSource, cache: Path | None = None) -> Checkout:
     """Have the files of a source in the cache. Raises TaskError that says what git said."""
     home = cache_folder(cache) / "git" / hashlib.sha256(source.url.encode()).hexdigest()[:16]
     commit = _commit_of(source)
-    root = made_once(home / commit, lambda target: _fetch(source.url, commit, target))
+    place = home / commit / source.repository  # a task in its root is named by its folder
+    root = made_once(place, lambda target: _fetch(source.url, commit, target))
     folder = (root / source.subdir).resolve()
     if not folder.is_dir() or not folder.is_relative_to(root.resolve()):
         raise TaskError(f"{source.url}: no folder {source.subdir!r} at commit {commit[:12]}")

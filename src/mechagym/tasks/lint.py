@@ -78,7 +78,8 @@ def lint_task(task: Task) -> tuple[Finding, ...]:
     """Lint a task that was loaded: by severity, then by file and line."""
     order = ("error", "warning", "note")
     found = [finding for check in CHECKS for finding in _run(check, task)]
-    return tuple(sorted(found, key=lambda f: (order.index(f.severity), f.path, f.line or 0)))
+    by_weight = sorted(found, key=lambda f: (order.index(f.severity), f.path, f.line or 0))
+    return tuple(dict.fromkeys(by_weight))
 
 
 def unreadable(folder: Path, error: TaskError) -> Finding:

@@ -35,6 +35,7 @@ NEVER_IN_IMAGE = (
     "tests",
     ".git",
 )
+PLAIN_PYTEST = "pytest $TEST_DIR/test_outputs.py -rA\n"  # what the form means without a script
 TEST_SH = """\
 #!/bin/bash
 # The exit code of run-tests.sh is the reward.
@@ -120,13 +121,13 @@ def _task_toml(task: TaskYaml, machine: Machine) -> dict[str, Json]:
 
 def _copy_tests(folder: Path, target: Path) -> None:
     script = folder / "run-tests.sh"
-    read_text(script)
+    text = read_text(script) if script.exists() else PLAIN_PYTEST
     if (folder / "tests" / "test.sh").exists():
         raise TaskError(f"{folder / 'tests' / 'test.sh'}: this name is taken by the entry point")
     if (folder / "tests").is_dir():
         shutil.copytree(folder / "tests", target / "tests", symlinks=True)
     (target / "tests").mkdir(exist_ok=True)
-    shutil.copyfile(script, target / "tests" / "run-tests.sh")
+    write_text(target / "tests" / "run-tests.sh", text, executable=True)
     write_text(target / "tests" / "test.sh", TEST_SH, executable=True)
 
 

@@ -29,7 +29,7 @@ def read_text(path: Path, *, max_bytes: int = MAX_BYTES) -> str:
         reason = getattr(error, "strerror", None) or error
         raise TaskError(f"{path}: cannot be read: {reason}") from None
     if len(raw) > max_bytes:
-        raise TaskError(f"{path}: larger than {max_bytes} bytes, which no such file should be")
+        raise TaskError(f"{path}:1: larger than {max_bytes} bytes, which no such file should be")
     try:
         text = raw.decode("utf-8-sig")
     except UnicodeDecodeError as error:
