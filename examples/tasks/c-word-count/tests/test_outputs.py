@@ -29,7 +29,7 @@ def program():
     return folder / "wordcount"
 
 
-def count(data, timeout=20):
+def count(data, timeout):
     """What the program prints for these bytes."""
     done = subprocess.run(
         [program()], input=data, capture_output=True, timeout=timeout, check=False
@@ -44,9 +44,9 @@ def expected(data):
     return b"".join(b"%d %s\n" % (number, word) for word, number in ranked)
 
 
-def check(data):
+def check(data, timeout=8):
     # Not `==` in the assertion itself: nobody wants to read a megabyte of difference.
-    same = count(data) == expected(data)
+    same = count(data, timeout) == expected(data)
     assert same, f"wrong counts for an input of {len(data)} bytes that begins {data[:40]!r}"
 
 
@@ -82,14 +82,8 @@ def test_many_different_words():
     check(" ".join(words * 2).encode())
 
 
-def test_words_of_the_same_letters_are_quick():
-    shuffled = itertools.islice(itertools.permutations("abcdefghijk"), 200_000)
-    check("\n".join(map("".join, shuffled)).encode())
-
-
-def test_a_million_words_take_seconds():
-    letters = itertools.product(string.ascii_lowercase, repeat=5)
-    data = " ".join(map("".join, itertools.islice(letters, 1_000_000))).encode() + b"\n"
-    lines = count(data, timeout=30).split(b"\n")
-    assert len(lines) == 1_000_001
-    assert lines[0] == b"1 aaaaa"
+def test_hundreds_of_thousands_of_words_take_seconds():
+    # Also words of the same letters, which a weak hash puts into one place.
+    shuffled = itertools.islice(itertools.permutations("abcdefghijk"), 100_000)
+    ordered = itertools.islice(itertools.product(string.ascii_lowercase, repeat=5), 300_000)
+    check("\n".join(map("".join, itertools.chain(shuffled, ordered))).encode(), timeout=8)

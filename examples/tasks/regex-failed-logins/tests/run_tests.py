@@ -32,7 +32,8 @@ def run(name, check):
         check()
     except Exception as problem:
         row["status"] = "failed"
-        row["message"] = (str(problem) or type(problem).__name__)[:2000]
+        place = traceback.extract_tb(problem.__traceback__)[-1]
+        row["message"] = (str(problem) or f"line {place.lineno}: {place.line}")[:2000]
         row["trace"] = traceback.format_exc()[-4000:]
     row["duration"] = round((time.monotonic() - began) * 1000)
     return row

@@ -70,8 +70,8 @@ staff_fills_incoming() {
 }
 
 new_files_belong_to_staff() {
-    [ "$(stat -c %g "$share/incoming/from games" "$share/incoming/folder" "$share/incoming/from backup" |
-        sort -u)" = 50 ] && backup cat "$share/incoming/from games"
+    [ "$(stat -c %g "$share/incoming/from games" "$share/incoming/folder" "$share/incoming/from backup" \
+        2>/dev/null | sort -u)" = 50 ] && backup cat "$share/incoming/from games"
 }
 
 staff_keeps_off_files_of_others() {
