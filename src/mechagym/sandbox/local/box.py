@@ -126,6 +126,12 @@ class LocalBox:
         with anyio.CancelScope(shield=True):
             await old.stop()
 
+    async def end_adopted(self, first: Instance) -> None:
+        """End what this handle went on as, if that is not its first instance."""
+        if self.instance is not first:
+            with anyio.CancelScope(shield=True):
+                await self.instance.stop()
+
     async def alive(self) -> bool:
         """Whether a command could run now."""
         return self.instance.alive()

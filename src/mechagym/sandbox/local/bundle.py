@@ -73,12 +73,11 @@ class Bundle:
     cwd: str = "/"
     root: str = "merged"
     binds: tuple[Bind, ...] = ()
-    user: User = User()
 
 
 def config(bundle: Bundle) -> dict[str, Json]:
     """The whole `config.json`."""
-    first = process(bundle.argv, bundle.user, bundle.env, cwd=bundle.cwd)
+    first = process(bundle.argv, User(), bundle.env, cwd=bundle.cwd)
     return {
         "ociVersion": "1.0.2",
         "process": first,

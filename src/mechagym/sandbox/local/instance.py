@@ -24,27 +24,15 @@ from mechagym.sandbox.local import bundle, cgroups, users
 from mechagym.sandbox.local.keeping import Keeper, StepError
 from mechagym.sandbox.local.network import Network, first_files
 from mechagym.sandbox.local.pipes import Pipes
+from mechagym.sandbox.local.plant import Plant
 from mechagym.sandbox.local.rootfs import Rootfs
 from mechagym.sandbox.owner import owner_labels
 
-FIRST_SHELLS = (
-    "(exec sh <&3 >&4 2>&5 3<&- 4>&- 5>&- &) ; exec sh 3<&- 4>&- 5>&-",
-    "exec sh",
-)
-"""What PID 1 starts: the first lane, and beside it root's control lane if the box's own user is root."""
+FIRST_SHELLS = "(exec sh <&3 >&4 2>&5 3<&- 4>&- 5>&- &) ; exec sh 3<&- 4>&- 5>&-"
+"""What PID 1 starts: a shell whose end is the box's end, the first lane if the box's own user is root; and
+beside it root's control lane."""
 
 CONTROL_USER = "0"
-
-
-@dataclass(frozen=True, slots=True, kw_only=True)
-class Plant:
-    """What all boxes of one sandbox share. `runtime`, `init`: programs of the host; `groups`: see `cgroups`."""
-
-    keeper: Keeper
-    runtime: str
-    init: str
-    slirp: str | None
-    groups: cgroups.Parents
 
 
 @dataclass(slots=True, eq=False)
@@ -85,6 +73,7 @@ class Instance:
     groups: cgroups.Groups | None = None
     _ended: int = -1
     _folder: Folder | None = None
+    _main: Pipes | None = None
     _spare: Pipes | None = None
     _stop: anyio.Event = field(default_factory=anyio.Event)
     _gone: anyio.Event = field(default_factory=anyio.Event)
@@ -96,7 +85,8 @@ class Instance:
         with anyio.CancelScope(shield=True):
             try:
                 main = await self._start()
-                async with LanePool(self._machine(), main) as self.pool:
+                first = main if self._is_root else None
+                async with LanePool(self._machine(), first) as self.pool:
                     task_status.started()
                     await self._stop.wait()
             finally:
@@ -140,22 +130,19 @@ class Instance:
         self._write_folder()
         if self.plant.groups:
             self.groups = cgroups.create(self.box_id, self.spec.limits, self.plant.groups)
-        main = Pipes()
-        self._spare = Pipes() if self._is_root else None
-        given = [*main.theirs, *(self._spare.theirs if self._spare else ())]
+        main, self._spare = self._main, self._spare = Pipes(), Pipes()
+        given = [*main.theirs, *self._spare.theirs]
         doors = self.groups.doors() if self.groups else []
         try:
             self.pid, _ = await self.ask("start", [*given, *doors], **self._request(len(given)))
             self._ended = os.pidfd_open(self.pid)
         except StepError as error:
-            main.close()
             raise SandboxError(f"box {self.box_id} does not start: {error.message}") from error
         finally:
             for door in doors:
                 os.close(door)
-            for pipes in (main, self._spare):
-                if pipes is not None:
-                    pipes.handed_over()
+            main.handed_over()
+            self._spare.handed_over()
         self.network = Network(self.plant, self.box_id, self.pid)
         await self.network.use(self.spec.network)
         return main
@@ -173,11 +160,10 @@ class Instance:
         binds = [bundle.Bind(source=self.plant.init, target=bundle.INIT)]
         for number, mount in enumerate(self.spec.mounts):
             binds.append(bundle.Bind(source=f"mount{number}", target=mount.target))
-        shells = FIRST_SHELLS[0 if self._is_root else 1]
         return bundle.config(
             bundle.Bundle(
                 hostname=self.hostname or self.box_id,
-                argv=(bundle.INIT, "-s", "--", "sh", "-c", shells),
+                argv=(bundle.INIT, "-s", "--", "sh", "-c", FIRST_SHELLS),
                 env=self.env,
                 cwd=self.workdir,
                 binds=tuple(binds),
@@ -243,8 +229,9 @@ class Instance:
         self._kill()
         if self.network is not None:
             await self.network.close()
-        if self._spare is not None:
-            self._spare.close()
+        for pipes in (self._main, self._spare):
+            if pipes is not None:
+                pipes.close()
         if self._ended >= 0:
             await anyio.wait_readable(self._ended)
             os.close(self._ended)

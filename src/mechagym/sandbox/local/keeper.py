@@ -37,6 +37,7 @@ class Keeper:
         self.line = line
         self.children: set[int] = set()
         self.boxes: set[str] = set()
+        self.folders: set[str] = set()
 
     def serve(self) -> None:
         """Until the controller is gone."""
@@ -52,6 +53,9 @@ class Keeper:
                 self.boxes.add(request["box"])
             elif request["step"] == "remove":
                 self.boxes -= set(request["boxes"])
+                self.folders -= set(request.get("folders", ()))
+            elif "target" in request and request["step"] in ("unpack", "show_host"):
+                self.folders.add(request["target"])
             self._fork(request, files)
 
     def _fork(self, request: Request, files: list[int]) -> None:
@@ -78,7 +82,8 @@ class Keeper:
             os.kill(pid, signal.SIGKILL)
         for box in self.boxes:
             steps.kill_box(box)
-            shutil.rmtree(f"boxes/{box}", ignore_errors=True)
+        for folder in (*(f"boxes/{box}" for box in self.boxes), *self.folders):
+            shutil.rmtree(folder, ignore_errors=True)
 
 
 def _answer(request: Request, files: list[int]) -> None:
@@ -99,10 +104,12 @@ def _answer(request: Request, files: list[int]) -> None:
 
 
 def _settle(line: socket.socket) -> None:
-    """Become root of a new user namespace and see the current folder at `ROOM`."""
+    """Become root of a new user namespace, nobody's child, and see the current folder at `ROOM`."""
+    if os.fork():
+        os._exit(0)
     os.setsid()
     syscalls.unshare(syscalls.CLONE_NEWUSER | syscalls.CLONE_NEWNS)
-    line.send(b"unshared")
+    line.send(b"unshared %d" % os.getpid())
     if line.recv(16) != b"mapped":
         raise SystemExit(1)
     os.setresgid(0, 0, 0)

@@ -12,13 +12,12 @@ import pwd
 import socket
 import subprocess
 import sys
+import weakref
 from collections.abc import Sequence
-from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any
 
 import anyio
-import anyio.to_thread
 
 from mechagym.errors import BoxDied, SandboxError, SandboxUnusable
 
@@ -28,6 +27,7 @@ ROOT_SHIFT = 1_500_000_000
 
 MAX_ANSWER = 1_000_000
 _START_S = 10.0
+_END_S = 8.0
 
 
 class StepError(SandboxError):
@@ -38,16 +38,22 @@ class StepError(SandboxError):
         self.errno = errno
 
 
-@dataclass(slots=True, eq=False)
 class Keeper:
-    """A running keeper. `folder` is what it sees as its room; close ends it and all its boxes."""
+    """A running keeper. `folder` is what it sees as its room, `owner` who owns files there.
 
-    folder: Path
-    process: subprocess.Popen[bytes]
-    line: socket.socket
-    owner: int
-    closed: bool = False
-    _lock: anyio.Lock = field(default_factory=anyio.Lock)
+    It ends with this object, with this process, or by `close`; and all its boxes with it.
+    """
+
+    def __init__(self, folder: Path, pid: int, line: socket.socket) -> None:
+        self.folder = folder
+        self.pid = pid
+        self.owner = room_owner()
+        self._line = line
+        self._ended = os.pidfd_open(pid)
+        self._finalizers = (
+            weakref.finalize(self, line.close),
+            weakref.finalize(self, os.close, self._ended),
+        )
 
     async def ask(
         self, step: str, files: Sequence[int] = (), **request: Any
@@ -61,49 +67,56 @@ class Keeper:
         with answer:
             with theirs:
                 try:
-                    socket.send_fds(self.line, [message], [theirs.fileno(), *files])
+                    socket.send_fds(self._line, [message], [theirs.fileno(), *files])
                 except OSError as error:
                     raise BoxDied(f"the keeper of local boxes is gone: {error.strerror}") from error
             await anyio.wait_readable(answer)
             return _read_answer(step, answer)
 
     async def close(self) -> None:
-        """End it, and with it every box that it still holds. Never raises."""
-        if not self.closed:
-            self.closed = True
-            self.line.close()
-            await anyio.to_thread.run_sync(_end, self.process)
+        """End it, wait until it has cleaned up; again is no error."""
+        line, ended = self._finalizers
+        if line.alive:
+            line()
+            with anyio.move_on_after(_END_S, shield=True):
+                await anyio.wait_readable(self._ended)
+            ended()
+
+
+def room_owner() -> int:
+    """The id that is root in a box."""
+    return ROOT_SHIFT if os.getuid() == 0 else os.getuid()
 
 
 def start(folder: Path) -> Keeper:
-    """Start a keeper on a folder (made if absent). Blocks for some 50 ms: call it in a thread.
+    """Start a keeper on a folder (made if absent). Blocks for some 60 ms: call it in a thread.
 
     Raises SandboxUnusable where this host gives no user namespace or no ids for one.
     """
-    owner = ROOT_SHIFT if os.getuid() == 0 else os.getuid()
-    _make_room(folder, owner)
+    _make_room(folder, room_owner())
     ours, theirs = socket.socketpair(socket.AF_UNIX, socket.SOCK_SEQPACKET)
-    with theirs:
-        argv = [sys.executable, "-P", "-m", "mechagym.sandbox.local.keeper", str(theirs.fileno())]
-        process = subprocess.Popen(
-            argv,
-            cwd=folder,
-            stdin=subprocess.DEVNULL,
-            pass_fds=[theirs.fileno()],
-            env={"PATH": os.defpath + ":/usr/sbin:/sbin", "PYTHONPATH": ":".join(sys.path)},
-        )
     ours.settimeout(_START_S)
     try:
-        _expect(ours, b"unshared")
-        _map_ids(process.pid)
+        with theirs:
+            argv = [sys.executable, "-P", "-m", __package__ + ".keeper", str(theirs.fileno())]
+            env = {"PATH": os.defpath + ":/usr/sbin:/sbin", "PYTHONPATH": ":".join(sys.path)}
+            subprocess.run(
+                argv,
+                cwd=folder,
+                env=env,
+                stdin=subprocess.DEVNULL,
+                pass_fds=[theirs.fileno()],
+                check=True,
+            )
+        pid = int(_expect(ours, b"unshared"))
+        _map_ids(pid)
         ours.send(b"mapped")
         _expect(ours, b"ready")
-    except (OSError, SandboxUnusable):
+    except BaseException:
         ours.close()
-        _end(process)
         raise
     ours.settimeout(None)
-    return Keeper(folder=folder, process=process, line=ours, owner=owner)
+    return Keeper(folder, pid, ours)
 
 
 def _make_room(folder: Path, owner: int) -> None:
@@ -154,21 +167,15 @@ def subordinate(table: Path) -> int:
     )
 
 
-def _expect(line: socket.socket, word: bytes) -> None:
+def _expect(line: socket.socket, word: bytes) -> bytes:
+    """Wait for a word and return what is said with it."""
     said = line.recv(4096)
-    if said != word:
-        reason = said.decode("utf-8", "replace") or "it ended before it was ready"
-        raise SandboxUnusable(
-            f"no user namespace with mounts of its own: {reason}", reason="no_user_namespaces"
-        )
-
-
-def _end(process: subprocess.Popen[bytes]) -> None:
-    try:
-        process.wait(timeout=8)
-    except subprocess.TimeoutExpired:
-        process.kill()
-        process.wait()
+    if said.startswith(word):
+        return said.removeprefix(word)
+    reason = said.decode("utf-8", "replace") or "it ended before it was ready"
+    raise SandboxUnusable(
+        f"no user namespace with mounts of its own: {reason}", reason="no_user_namespaces"
+    )
 
 
 def _read_answer(step: str, answer: socket.socket) -> tuple[Any, list[int]]:

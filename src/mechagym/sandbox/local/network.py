@@ -5,14 +5,11 @@ listener on the box's own loopback whose connections our process accepts from ou
 """
 
 import os
-from typing import TYPE_CHECKING
-
 from mechagym.errors import LimitRefused, SandboxError
 from mechagym.sandbox.base import NetworkPolicy
 from mechagym.sandbox.local.keeping import StepError
+from mechagym.sandbox.local.plant import Plant
 
-if TYPE_CHECKING:
-    from mechagym.sandbox.local.instance import Plant
 
 _SLIRP_DNS = "10.0.2.3"
 
@@ -34,7 +31,7 @@ def resolver(policy: NetworkPolicy) -> str:
 class Network:
     """The network of one box. `env`: what programs in it need to know."""
 
-    def __init__(self, plant: "Plant", box_id: str, pid: int) -> None:
+    def __init__(self, plant: Plant, box_id: str, pid: int) -> None:
         self._plant = plant
         self._box_id = box_id
         self._pid = pid

@@ -96,7 +96,7 @@ class Cache:
 
     async def _unpack(self, reader: int, fresh: str) -> None:
         try:
-            await self.keeper.ask("unpack", [reader], target=f"{fresh}/0")
+            await self.keeper.ask("unpack", [reader], target=fresh)
         except StepError as error:
             if error.errno == ENOSPC:
                 raise NoSpace(f"{self.folder}: no space to unpack an image") from error

@@ -3,16 +3,18 @@
 import os
 from collections.abc import AsyncIterator, Callable
 from contextlib import asynccontextmanager
+from dataclasses import asdict
 from pathlib import Path
 
 import anyio
-import anyio.to_thread
 
-from mechagym.errors import ImageError, LimitRefused, SandboxUnusable
+from mechagym.errors import LimitRefused, SandboxUnusable
 from mechagym.records import BoxInfo
 from mechagym.sandbox.base import (
     BoxSpec,
+    BuildImage,
     Capabilities,
+    HostRoot,
     Image,
     Probe,
     ReapScope,
@@ -20,13 +22,17 @@ from mechagym.sandbox.base import (
     Removed,
     admit,
 )
-from mechagym.sandbox.local import cgroups, keeping, runtime
+from mechagym.sandbox.local import cgroups
 from mechagym.sandbox.local.box import LocalBox, running
-from mechagym.sandbox.local.instance import Instance, Plant
+from mechagym.sandbox.local.health import check_health
+from mechagym.sandbox.local.images import Images
+from mechagym.sandbox.local.instance import Instance
+from mechagym.sandbox.local.plant import Plant, found
 from mechagym.sandbox.local.rootfs import Cache, Rootfs
-from mechagym.sandbox.local.sources import OCI, Engine, Layout, pulled
+from mechagym.sandbox.local.sources import Engine
 
 DOCKER = Path("/var/run/docker.sock")
+_LIMITS = ("cpus", "memory_mb", "storage_mb", "pids")
 
 
 def default_cache() -> Path:
@@ -48,15 +54,19 @@ class LocalSandbox:
         self._wanted = runtime
         self._engine = Engine(socket=docker)
         self._plant: Plant | None = None
-        self._known: dict[Image, Rootfs] = {}
+        self._images: Images | None = None
         self._starting = anyio.Lock()
 
     @property
     def capabilities(self) -> Capabilities:
-        """What it can do here."""
+        """What it can do here; valid after `probe`."""
+        plant = self._plant
+        groups = plant.groups if plant else {}
         return Capabilities(
-            limits=frozenset({"memory_mb", "cpus", "pids"} if os.getuid() == 0 else ()),
-            networks=frozenset({"public", "no-network"}),
+            limits=frozenset(limit for name, limit in cgroups.LIMIT_OF.items() if name in groups),
+            networks=frozenset(
+                {"public", "no-network"} if plant and plant.slirp else {"no-network"}
+            ),
             images=frozenset({"registry", "build", "host"}),
             fast_fork=True,
             rootless=os.getuid() != 0,
@@ -66,93 +76,111 @@ class LocalSandbox:
         """What boxes are made with; started at first use. Raises SandboxUnusable."""
         async with self._starting:
             if self._plant is None:
-                programs = runtime.runtimes(self._wanted)
-                init = runtime.static_init()
-                if not programs:
-                    raise SandboxUnusable(
-                        "no OCI runtime", remedy="apt-get install runc", reason="no_runtime"
-                    )
-                if init is None:
-                    raise SandboxUnusable(
-                        "no static init", remedy="apt-get install tini", reason="no_init"
-                    )
-                keeper = await anyio.to_thread.run_sync(keeping.start, self._folder)
-                self._plant = Plant(
-                    keeper=keeper,
-                    runtime=programs[-1],
-                    init=init,
-                    slirp=runtime.find("slirp4netns"),
-                    groups=cgroups.parents(),
+                self._plant = await found(self._folder, self._wanted)
+                self._images = Images(
+                    cache=Cache(self._plant.keeper),
+                    engine=self._engine,
+                    open_on=self._open_on,
+                    has_network=self._plant.slirp is not None,
                 )
             return self._plant
 
     async def aclose(self) -> None:
-        """End what runs for all boxes."""
-        if self._plant is not None:
-            await self._plant.keeper.close()
-            self._plant = None
+        """End what runs for all boxes; the next use starts it again."""
+        plant, self._plant, self._images = self._plant, None, None
+        if plant is not None:
+            await plant.keeper.close()
 
     async def probe(self) -> Probe:
-        """Try."""
-        return Probe(usable=True, backend="local", isolation="namespace")
+        """Try for real: namespaces, an overlay, a runtime that starts a process in them."""
+        try:
+            plant = await self.plant()
+        except SandboxUnusable as error:
+            return Probe(usable=False, backend=self.name, reason=error.message, remedy=error.remedy)
+        return Probe(
+            usable=True, backend=self.name, isolation="namespace", evidence=_evidence(plant)
+        )
 
     async def prepare(self, image: Image, on_line: Callable[[str], None]) -> str:
-        """Have the image unpacked."""
-        plant = await self.plant()
-        return (await self._rootfs(plant, image)).digest
+        """Have the image unpacked; returns its digest. Raises ImageError, NoSpace."""
+        return (await self._rootfs(image, on_line)).digest
 
     @asynccontextmanager
     async def open(self, spec: BoxSpec) -> AsyncIterator[LocalBox]:
-        """Open a box."""
+        """Open a box. Raises LimitRefused, ImageError, NoSpace, SandboxError."""
+        await self.plant()
         lacks = admit(spec, self.capabilities)
         if lacks:
             raise LimitRefused(f"the local backend cannot open this box: {'; '.join(lacks)}")
-        plant = await self.plant()
-        rootfs = await self._rootfs(plant, spec.image)
-        nest = anyio.create_task_group()
-        await nest.__aenter__()
-        try:
-            instance = Instance(plant=plant, spec=spec, rootfs=rootfs)
-            async with running(instance, nest):
-                box = LocalBox(instance, nest, self._describe)
-                try:
-                    yield box
-                finally:
-                    if box.instance is not instance:
-                        with anyio.CancelScope(shield=True):
-                            await box.instance.stop()
-        finally:
-            await nest.__aexit__(None, None, None)
+        rootfs = await self._rootfs(spec.image, lambda _: None)
+        async with self._open_on(rootfs, spec) as box:
+            yield box
 
     async def reap(self, scope: ReapScope) -> list[Removed]:
         """Remove what dead owners left."""
         return []
 
-    async def _rootfs(self, plant: Plant, image: Image) -> Rootfs:
-        if image not in self._known:
-            cache = Cache(plant.keeper)
-            assert isinstance(image, RegistryImage)
-            if image.reference.startswith(OCI):
-                found = await Layout.named(image.reference).unpacked(cache)
-            else:
-                found = await self._engine.unpacked(image.reference, cache) or await pulled(
-                    image.reference, cache
-                )
-            if found is None:
-                raise ImageError(f"{image.reference}: no engine has it and there is no skopeo")
-            self._known[image] = found
-        return self._known[image]
+    async def _rootfs(self, image: Image, say: Callable[[str], None]) -> Rootfs:
+        await self.plant()
+        assert self._images is not None
+        return await self._images.rootfs(image, say)
+
+    @asynccontextmanager
+    async def _open_on(self, rootfs: Rootfs, spec: BoxSpec) -> AsyncIterator[LocalBox]:
+        plant = await self.plant()
+        nest = anyio.create_task_group()
+        await nest.__aenter__()
+        try:
+            first = Instance(plant=plant, spec=spec, rootfs=rootfs)
+            async with running(first, nest):
+                box = LocalBox(first, nest, self._describe)
+                try:
+                    await check_health(box, spec.healthcheck)
+                    yield box
+                finally:
+                    await box.end_adopted(first)
+        finally:
+            await nest.__aexit__(None, None, None)
 
     def _describe(self, instance: Instance) -> BoxInfo:
+        spec, rootfs = instance.spec, instance.rootfs
+        asked = {
+            n: float(v) for n, v in asdict(spec.limits).items() if v is not None and n in _LIMITS
+        }
+        here = self.capabilities.limits
         return BoxInfo(
             backend=self.name,
             box_id=instance.box_id,
-            image="",
-            image_digest=instance.rootfs.digest,
+            image=_name(spec.image),
+            image_digest=rootfs.digest,
             hostname=instance.hostname or instance.box_id,
             workdir=instance.workdir,
             user=instance.user,
             network=instance.policy.mode,
             isolation="namespace",
-            fidelity=instance.rootfs.fidelity,
+            fidelity=rootfs.fidelity,
+            limits_asked=asked,
+            limits_enforced={name: value for name, value in asked.items() if name in here},
+            notes=rootfs.notes,
         )
+
+
+def _name(image: Image) -> str:
+    match image:
+        case RegistryImage(reference=reference):
+            return reference
+        case BuildImage(context=context):
+            return f"build of {context}"
+        case HostRoot():
+            return "host"
+
+
+def _evidence(plant: Plant) -> tuple[str, ...]:
+    limits = ", ".join(sorted(plant.groups)) or "none"
+    return (
+        f"{plant.runtime} started a process with an overlay root in namespaces of its own",
+        f"root in a box is id {plant.keeper.owner} on the host",
+        f"control groups: {limits}",
+        f"way out: {plant.slirp or 'none (slirp4netns is not installed)'}",
+        *plant.notes,
+    )

@@ -16,7 +16,7 @@ from contextlib import suppress
 from pathlib import Path
 from typing import Any
 
-from mechagym.sandbox.local import archive, syscalls, unpacking
+from mechagym.sandbox.local import archive, skeleton, syscalls, unpacking
 
 Request = dict[str, Any]
 Answer = tuple[Any, list[int]]
@@ -152,7 +152,32 @@ def connect(request: Request, files: list[int]) -> Answer:
 def unpack(request: Request, files: list[int]) -> Answer:
     """Unpack a layer's tar stream (files[0]) to the folder `target`, ids and whiteouts as in the image."""
     with open(files[0], "rb", buffering=0) as stream:  # noqa: PTH123 – a descriptor
-        return unpacking.unpack(stream, Path(request["target"])), []
+        return unpacking.unpack(stream, Path(request["target"], "0")), []
+
+
+def attempt(request: Request, files: list[int]) -> Answer:
+    """Run the init of a bundle that `start` would run, to its end: does this runtime work here?
+
+    The root is an overlay on an empty folder; the box is removed in any case.
+    """
+    box = f"boxes/{request['box']}"
+    try:
+        syscalls.unshare(syscalls.CLONE_NEWNS)
+        Path(box, "empty/0").mkdir(parents=True)
+        mount_trees(box, {"layers": [f"{box}/empty"], "trees": [{"target": "/", "bases": []}]})
+        null = os.open(os.devnull, os.O_RDWR)
+        _take_stdio([null, null, null])
+        argv = [*_runtime(request, box), "run", f"--bundle={box}", request["box"]]
+        _run(argv, Path(box, "runtime.log"))
+    finally:
+        shutil.rmtree(box, ignore_errors=True)
+    return None, []
+
+
+def show_host(request: Request, files: list[int]) -> Answer:
+    """Write the layer that shows the host's root to the folder `target`."""
+    skeleton.make(Path(request["target"]), request["folders"])
+    return None, []
 
 
 def remove(request: Request, files: list[int]) -> Answer:
@@ -188,7 +213,20 @@ def kill_box(box: str) -> None:
 
 STEPS: dict[str, Callable[[Request, list[int]], Answer]] = {
     step.__name__: step
-    for step in (start, execute, write, read, look, listen, connect, unpack, remove, move)
+    for step in (
+        attempt,
+        start,
+        execute,
+        write,
+        read,
+        look,
+        listen,
+        connect,
+        unpack,
+        show_host,
+        remove,
+        move,
+    )
 }
 
 

@@ -1,0 +1,141 @@
+"""What all boxes of one sandbox are made with, chosen by trying: a keeper, a runtime that works, an init.
+
+Each refusal has a reason a person understands and the one command that mends it.
+"""
+
+import json
+import os
+from dataclasses import dataclass
+from pathlib import Path
+
+import anyio.to_thread
+
+from mechagym.errors import SandboxUnusable
+from mechagym.records import new_id
+from mechagym.sandbox.base import Labels
+from mechagym.sandbox.local import bundle, cgroups, keeping, runtime
+from mechagym.sandbox.local.keeping import Keeper, StepError
+from mechagym.sandbox.owner import owner_labels
+
+INSIDE = (Path("/.dockerenv"), Path("/run/.containerenv"))
+_SWITCHES = (
+    ("user/max_user_namespaces", "0", "sysctl -w user.max_user_namespaces=15000"),
+    ("kernel/unprivileged_userns_clone", "0", "sysctl -w kernel.unprivileged_userns_clone=1"),
+    (
+        "kernel/apparmor_restrict_unprivileged_userns",
+        "1",
+        "sysctl -w kernel.apparmor_restrict_unprivileged_userns=0",
+    ),
+)
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Plant:
+    """`runtime`, `init`, `slirp`: programs of the host; `groups`: see `cgroups`; `notes`: who was tried."""
+
+    keeper: Keeper
+    runtime: str
+    init: str
+    slirp: str | None
+    groups: cgroups.Parents
+    notes: tuple[str, ...] = ()
+
+
+async def found(folder: Path, wanted: str | None) -> Plant:
+    """Start a keeper and try the runtimes on it. Raises SandboxUnusable."""
+    programs = runtime.runtimes(wanted)
+    if not programs:
+        raise SandboxUnusable(
+            f"no OCI runtime: {wanted or ' or '.join(runtime.RUNTIMES)} is not installed",
+            remedy="apt-get install runc",
+            reason="no_runtime",
+        )
+    init = runtime.static_init()
+    if init is None:
+        raise SandboxUnusable(
+            "no static init (tini) to be the first process of a box",
+            remedy="apt-get install tini",
+            reason="no_init",
+        )
+    keeper = await _keeper(folder)
+    try:
+        program, notes = await _working(keeper, programs, init)
+    except BaseException:
+        with anyio.CancelScope(shield=True):
+            await keeper.close()
+        raise
+    return Plant(
+        keeper=keeper,
+        runtime=program,
+        init=init,
+        slirp=runtime.find("slirp4netns"),
+        groups=cgroups.parents(),
+        notes=notes,
+    )
+
+
+async def _keeper(folder: Path) -> Keeper:
+    try:
+        return await anyio.to_thread.run_sync(keeping.start, folder)
+    except SandboxUnusable as error:
+        if error.reason != "no_user_namespaces":
+            raise
+        raise SandboxUnusable(
+            error.message + _inside(), remedy=_switch(), reason=error.reason
+        ) from error
+    except OSError as error:
+        raise SandboxUnusable(
+            f"{folder}: {error.strerror}", remedy="name a folder that you may write to"
+        ) from error
+
+
+async def _working(keeper: Keeper, programs: list[str], init: str) -> tuple[str, tuple[str, ...]]:
+    failures: list[str] = []
+    for program in programs:
+        try:
+            await attempt(keeper, program, init)
+        except StepError as error:
+            failures.append(f"{program}: {error.message}")
+        else:
+            return program, tuple(failures)
+    said = "; ".join(failures)
+    hybrid = "hybrid" in said and len(programs) == 1
+    raise SandboxUnusable(
+        f"no OCI runtime works here: {said}{_inside()}",
+        remedy="apt-get install runc" if hybrid else None,
+        reason="hybrid_cgroups" if hybrid else "no_working_runtime",
+    )
+
+
+async def attempt(keeper: Keeper, program: str, init: str) -> None:
+    """Run `tini --version` in a box without an image. Raises StepError with the runtime's words."""
+    box_id = f"try{new_id()}"
+    folder = keeper.folder / "boxes" / box_id
+    folder.mkdir(mode=0o711)
+    labels = json.dumps(owner_labels(Labels()))
+    (folder / "owner.json").write_text(labels, encoding="utf-8")
+    first = bundle.Bundle(
+        hostname="try",
+        argv=(bundle.INIT, "--version"),
+        binds=(bundle.Bind(source=init, target=bundle.INIT),),
+    )
+    (folder / "config.json").write_text(json.dumps(bundle.config(first)), encoding="utf-8")
+    if os.getuid() == 0:
+        os.chown(folder, keeper.owner, keeper.owner)
+    await keeper.ask("attempt", box=box_id, runtime=program)
+
+
+def _switch() -> str | None:
+    for name, off, remedy in _SWITCHES:
+        path = Path("/proc/sys", name)
+        if path.exists() and path.read_text(encoding="utf-8").strip() == off:
+            return f"as root: {remedy}"
+    return None
+
+
+def _inside() -> str:
+    if any(path.exists() for path in INSIDE):
+        return (
+            " (this process seems to be inside a container, where mounts are forbidden by default)"
+        )
+    return ""
