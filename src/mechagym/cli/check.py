@@ -1,7 +1,9 @@
 """`mechagym tasks check`: the lint, and with `--run` the proof by oracle and nop."""
 
+from collections import Counter
 from collections.abc import Sequence
 from dataclasses import asdict, dataclass
+from pathlib import Path
 from typing import Literal
 
 import anyio
@@ -13,11 +15,11 @@ from mechagym.config import Settings
 from mechagym.records import Outcome, TrialRecord, now
 from mechagym.run.config import AgentChoice, JobConfig, Pace, Sources
 from mechagym.tasks.dataset import Dataset
-from mechagym.tasks.lint import Finding, lint_task, unreadable
+from mechagym.tasks.lint import Finding, Severity, lint_task, unreadable
 from mechagym.tasks.model import Task
 
 FINE, FAULTY = 0, 2
-COLORS = {"error": RED, "warning": YELLOW, "note": "dim"}
+COLORS: dict[Severity, str] = {"error": RED, "warning": YELLOW, "note": "dim"}
 ORACLE, NOP = "oracle", "nop"
 
 Standing = Literal["proved", "flaky", "broken", "gives itself away", "not run"]
@@ -46,18 +48,19 @@ class Proof:
 
 def check_tasks(settings: Settings, datasets: Sequence[Dataset], *, as_json: bool) -> int:
     """Lint every task and write the findings; gives the exit code."""
-    found: list[tuple[str, Sequence[Finding]]] = []
+    found: list[tuple[Path, Sequence[Finding]]] = []
     for dataset in datasets:
-        found += [(b.folder.name, (unreadable(b.folder, b.reason),)) for b in dataset.broken]
-        found += [(task.name, lint_task(task)) for task in dataset.tasks]
+        found += [(b.folder, (unreadable(b.folder, b.reason),)) for b in dataset.broken]
+        found += [(task.folder, lint_task(task)) for task in dataset.tasks]
     page = Page(settings.terminal)
+    counts = Counter(f.severity for _, findings in found for f in findings)
     if as_json:
-        page.json([{"task": name, "findings": [asdict(f) for f in fs]} for name, fs in found])
+        page.json([{"task": str(at), "findings": [asdict(f) for f in fs]} for at, fs in found])
     else:
-        for name, findings in found:
-            _findings(page, name, findings)
-    faulty = any(f.severity == "error" for _, findings in found for f in findings)
-    return FAULTY if faulty else FINE
+        for folder, findings in found:
+            _findings(page, folder, findings)
+        page.line(f"{len(found)} tasks: {_counted(counts)}")
+    return FAULTY if counts["error"] else FINE
 
 
 def prove_tasks(
@@ -113,11 +116,23 @@ def _job(settings: Settings, tasks: Sequence[Task], repeats: int) -> JobConfig:
     )
 
 
-def _findings(page: Page, name: str, findings: Sequence[Finding]) -> None:
+def _findings(page: Page, folder: Path, findings: Sequence[Finding]) -> None:
     if not findings:
-        page.line(Text(f"{name}: fine", style=GREEN))
+        page.line(Text(f"{folder}: fine", style=GREEN))
+        return
+    page.line(f"{folder}: {_counted(Counter(f.severity for f in findings))}")
     for finding in findings:
-        page.line(Text(str(finding), style=COLORS[finding.severity]))
+        path = finding.path
+        place = path.relative_to(folder) if path.is_relative_to(folder) else path
+        line = f":{finding.line}" if finding.line else ""
+        text = Text(f"  {finding.severity:<8}", style=COLORS[finding.severity])
+        page.line(text + Text(f"{place}{line}: {finding.message} [{finding.rule}]"))
+
+
+def _counted(counts: Counter[Severity]) -> str:
+    """`1 error, 2 notes`, or `fine`."""
+    said = [f"{n} {what}{'s' if n > 1 else ''}" for what in COLORS if (n := counts[what])]
+    return ", ".join(said) or "fine"
 
 
 PROOF_COLUMNS = (

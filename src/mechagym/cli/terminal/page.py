@@ -4,6 +4,7 @@ import json
 import sys
 from collections.abc import Iterable, Sequence
 from dataclasses import dataclass
+from datetime import datetime
 from typing import IO, Any, Literal
 
 from rich import box
@@ -69,15 +70,20 @@ class Page:
 
     def json(self, value: Any) -> None:
         """Write a value as JSON; for values of ours give what `to_dict` makes of them."""
-        sys.stdout.write(json.dumps(value, indent=2, default=str, ensure_ascii=False) + "\n")
+        sys.stdout.write(json.dumps(value, indent=2, default=plain, ensure_ascii=False) + "\n")
 
     def json_line(self, value: Any) -> None:
         """Write a value as one line of JSON, the last of a stream of such."""
-        sys.stdout.write(json.dumps(value, default=str, ensure_ascii=False) + "\n")
+        sys.stdout.write(json.dumps(value, default=plain, ensure_ascii=False) + "\n")
 
     def note(self, text: Cell) -> None:
         """Write a remark to stderr, out of the way of what is piped."""
         console(sys.stderr, self.terminal).print(text)
+
+
+def plain(value: Any) -> str:
+    """What JSON has no word for: times in ISO form, paths and the like as text."""
+    return value.isoformat() if isinstance(value, datetime) else str(value)
 
 
 def fit(columns: Sequence[Column], rows: Sequence[Sequence[Text]], width: int) -> list[int]:

@@ -5,14 +5,12 @@ from typing import Any
 
 from rich.text import Text
 
-from mechagym.cli.terminal.figures import duration, size
+from mechagym.cli.terminal.figures import duration
 from mechagym.cli.terminal.page import RED, Column, Page
 from mechagym.config import Settings
 from mechagym.tasks.dataset import Dataset
 from mechagym.tasks.model import Environment, Task
 from mechagym.tasks.needs import needs
-
-MIB = 1024 * 1024
 
 
 def list_page(settings: Settings, datasets: Sequence[Dataset], *, as_json: bool) -> None:
@@ -77,17 +75,21 @@ def _facts(task: Task) -> list[tuple[str, str]]:
 
 
 def limits_text(machine: Environment) -> str:
-    """`1 cpu, 2.1 GB memory, 10 GB disk`; what is not limited is left out."""
+    """`1 cpu, 2 GiB memory, 10 GiB disk`; what is not limited is left out."""
     parts = []
     if machine.cpus is not None:
         parts.append(f"{machine.cpus:g} cpu")
     if machine.memory_mb is not None:
-        parts.append(f"{size(machine.memory_mb * MIB)} memory")
+        parts.append(f"{_gibibytes(machine.memory_mb)} memory")
     if machine.storage_mb is not None:
-        parts.append(f"{size(machine.storage_mb * MIB)} disk")
+        parts.append(f"{_gibibytes(machine.storage_mb)} disk")
     if machine.gpus:
         parts.append(f"{machine.gpus} gpu")
     return ", ".join(parts) or "no limits"
+
+
+def _gibibytes(mib: int) -> str:
+    return f"{mib / 1024:.3g} GiB" if mib >= 1024 else f"{mib} MiB"
 
 
 def _list_row(task: Task) -> list[str]:
