@@ -5,13 +5,18 @@ listener on the box's own loopback whose connections our process accepts from ou
 """
 
 import os
+import subprocess
+
+import anyio
+import anyio.to_thread
 from mechagym.errors import LimitRefused, SandboxError
 from mechagym.sandbox.base import NetworkPolicy
-from mechagym.sandbox.local.keeping import StepError
 from mechagym.sandbox.local.plant import Plant
 
 
+NO_WAY_OUT = "a local box has no way out without slirp4netns"
 _SLIRP_DNS = "10.0.2.3"
+_END_S = 2.0
 
 
 def first_files(hostname: str, policy: NetworkPolicy) -> dict[str, str]:
@@ -36,6 +41,7 @@ class Network:
         self._box_id = box_id
         self._pid = pid
         self._way_out: int | None = None
+        self._slirp: subprocess.Popen[bytes] | None = None
         self.env: dict[str, str] = {}
         self.policy = NetworkPolicy(mode="no-network")
 
@@ -58,21 +64,44 @@ class Network:
         if self._way_out is not None:
             os.close(self._way_out)
             self._way_out = None
+        if self._slirp is not None:
+            await anyio.to_thread.run_sync(_ended, self._slirp)
+            self._slirp = None
         self.policy = NetworkPolicy(mode="no-network")
 
     async def _connect(self) -> None:
-        slirp = self._plant.slirp
-        if slirp is None:
-            raise LimitRefused(
-                "a local box has no way out without slirp4netns",
-                remedy="apt-get install slirp4netns",
-            )
+        if self._plant.slirp is None:
+            raise LimitRefused(NO_WAY_OUT, remedy="apt-get install slirp4netns")
         theirs, self._way_out = os.pipe()
+        ready, says_ready = os.pipe()
+        argv = [self._plant.slirp, "--configure", "--mtu=65520", "--disable-host-loopback"]
+        argv += ["--enable-sandbox", "--enable-seccomp", "--netns-type=path"]
+        argv += [f"--exit-fd={theirs}", f"--ready-fd={says_ready}"]
+        if os.getuid() != 0:
+            argv.append(f"--userns-path=/proc/{self._pid}/ns/user")
         try:
-            await self._plant.keeper.ask(
-                "connect", [theirs], box=self._box_id, pid=self._pid, slirp=slirp
+            self._slirp = await anyio.to_thread.run_sync(
+                _start, [*argv, f"/proc/{self._pid}/ns/net", "tap0"], (theirs, says_ready)
             )
-        except StepError as error:
-            raise SandboxError(f"box {self._box_id}: {error.message}") from error
+            os.close(says_ready)
+            says_ready = -1
+            await anyio.wait_readable(ready)
+            if os.read(ready, 1) != b"1":
+                raise SandboxError(f"box {self._box_id}: slirp4netns gives no way out")
         finally:
-            os.close(theirs)
+            for descriptor in (theirs, ready, says_ready):
+                if descriptor >= 0:
+                    os.close(descriptor)
+
+
+def _start(argv: list[str], files: tuple[int, ...]) -> subprocess.Popen[bytes]:
+    quiet = subprocess.DEVNULL
+    return subprocess.Popen(argv, stdin=quiet, stdout=quiet, stderr=quiet, pass_fds=files)
+
+
+def _ended(process: subprocess.Popen[bytes]) -> None:
+    try:
+        process.wait(timeout=_END_S)
+    except subprocess.TimeoutExpired:
+        process.kill()
+        process.wait()

@@ -130,25 +130,6 @@ def listen(request: Request, files: list[int]) -> Answer:
     return None, [listener.detach()]
 
 
-def connect(request: Request, files: list[int]) -> Answer:
-    """Give a box a way out by slirp4netns, until files[0] reaches its end of file."""
-    ready, says_ready = os.pipe()
-    for descriptor in (files[0], says_ready):
-        os.set_inheritable(descriptor, True)
-    argv = [request["slirp"], "--configure", "--mtu=65520", "--disable-host-loopback"]
-    argv += [f"--exit-fd={files[0]}", f"--ready-fd={says_ready}", "--netns-type=path"]
-    argv += [f"/proc/{request['pid']}/ns/net", "tap0"]
-    log = Path(f"boxes/{request['box']}/slirp.log")
-    with log.open("wb") as out:
-        subprocess.Popen(argv, stdin=subprocess.DEVNULL, stdout=out, stderr=out, close_fds=False)
-    os.close(says_ready)
-    if os.read(ready, 1) != b"1":
-        raise StepFailed(
-            f"slirp4netns: {log.read_text(encoding='utf-8', errors='replace').strip()}"
-        )
-    return None, []
-
-
 def unpack(request: Request, files: list[int]) -> Answer:
     """Unpack a layer's tar stream (files[0]) to the folder `target`, ids and whiteouts as in the image."""
     with open(files[0], "rb", buffering=0) as stream:  # noqa: PTH123 – a descriptor
@@ -221,7 +202,6 @@ STEPS: dict[str, Callable[[Request, list[int]], Answer]] = {
         read,
         look,
         listen,
-        connect,
         unpack,
         show_host,
         remove,
