@@ -86,13 +86,36 @@ name = "then.2"
         load_task(folder)
 
 
-def test_a_verifier_image_may_bring_the_tests(tmp_path: Path):
-    folder = minimal(tmp_path / "t", {"tests/Dockerfile": "FROM x:1\n"})
-    (folder / "tests/test.sh").unlink()
-    assert load_task(folder).verifier_dockerfile == folder / "tests/Dockerfile"
-    (folder / "tests/Dockerfile").unlink()
-    write(folder, {"task.toml": '[verifier.environment]\ndocker_image = "v:1"'})
-    assert load_task(folder).steps[0].verifier.mode == "separate"
+@pytest.mark.parametrize("brings", [True, False])
+def test_a_verifier_image_may_bring_the_tests(tmp_path: Path, brings: bool):
+    mode = "separate" if brings else "shared"
+    built = minimal(
+        tmp_path / "built",
+        {
+            "tests/Dockerfile": "FROM x:1\n",
+            "task.toml": f'[verifier]\nenvironment_mode = "{mode}"',
+        },
+    )
+    image = 'docker_image = "v:1"' if brings else "cpus = 1"
+    named = minimal(tmp_path / "named", {"task.toml": f"[verifier.environment]\n{image}"})
+    for folder in (built, named):
+        (folder / "tests/test.sh").unlink()
+        if brings:
+            assert load_task(folder).steps[0].verifier.mode == "separate"
+        else:
+            with pytest.raises(TaskError, match=r"tests/test\.sh: this file is missing"):
+                load_task(folder)
+
+
+def test_folders_may_be_links_within_the_task(tmp_path: Path):
+    folder = minimal(tmp_path / "t")
+    plain = load_task(folder)
+    for name in ("tests", "environment"):
+        (folder / name).rename(folder / f"real-{name}")
+        (folder / name).symlink_to(f"real-{name}")
+    task = load_task(folder)
+    assert task.environment_digest == plain.environment_digest
+    assert (task.steps[0].tests_dir / "test.sh").is_file()
 
 
 @pytest.mark.parametrize(
@@ -200,3 +223,8 @@ environment_mode = "separate"
         "network:no-network",
         "second box",
     )
+
+
+def test_a_folder_of_any_name(tmp_path: Path):
+    name = "a task: (1) {x} é"
+    assert load_task(minimal(tmp_path / name)).name == name

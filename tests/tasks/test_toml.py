@@ -18,7 +18,7 @@ from mechagym.tasks.write import toml_text
 from tests.tasks.folders import minimal, write
 
 FUZZ = settings(
-    max_examples=150, deadline=None, suppress_health_check=[HealthCheck.function_scoped_fixture]
+    max_examples=80, deadline=None, suppress_health_check=[HealthCheck.function_scoped_fixture]
 )
 WORDS = sorted(
     {"version", "memory", "storage", "steps", "name", "main", "x y", "", "é", "public", "2G"}

@@ -10,10 +10,10 @@ from pathlib import Path
 from mechagym.errors import TaskError
 from mechagym.records import Json
 from mechagym.tasks import sections
-from mechagym.tasks.digest import TreeEntry, read_tree, tree_digest
+from mechagym.tasks.digest import TreeEntry, read_tree, task_digest, tree_digest
 from mechagym.tasks.instruction import split_canary
 from mechagym.tasks.model import Step, Task
-from mechagym.tasks.schema import StepPart, TaskFile
+from mechagym.tasks.schema import PackagePart, StepPart, TaskFile
 from mechagym.tasks.texts import read_text
 from mechagym.tasks.toml import read_task_file, unknown_keys
 
@@ -47,37 +47,37 @@ def load_task(folder: Path, *, dataset: str = "", cache: Path | None = None) -> 
 
 
 def _load(folder: Path, dataset: str) -> Task:
+    entries = read_tree(folder)  # first: after it, no path of the folder leads out of it
     file = read_task_file(folder / "task.toml")
-    entries = read_tree(folder)
-    paths = frozenset(entry.path for entry in entries)
-    _check_files(folder, file, paths)
     steps, canary = _steps(folder, file)
-    full_name = file.task.name if file.task else None
-    return Task(
-        name=full_name.rpartition("/")[2] if full_name else folder.name,
+    package = file.task or PackagePart.model_construct(name=folder.name)
+    task = Task(
+        name=package.name.rpartition("/")[2],
         folder=folder,
         digest=tree_digest(entries),
         schema_version=file.schema_name,
         steps=steps,
         environment=sections.environment(file),
         dataset=dataset,
-        full_name=full_name,
-        version=file.task.version if file.task else None,
-        description=file.task.description if file.task else "",
-        authors=tuple(map(sections.author, file.task.authors)) if file.task else (),
-        keywords=file.task.keywords if file.task else (),
+        full_name=file.task.name if file.task else None,
+        version=package.version,
+        description=package.description,
+        authors=tuple(map(sections.author, package.authors)),
+        keywords=package.keywords,
         source=file.source,
         metadata=_metadata(folder, file),
         solution_env=dict(file.solution.env),
         artifacts=tuple(map(sections.artifact, file.artifacts)),
         reward_strategy=file.multi_step_reward_strategy or "mean",
-        dockerfile=_present(folder, paths, "environment/Dockerfile"),
-        compose_file=_present(folder, paths, *(f"environment/{name}" for name in COMPOSE_FILES)),
-        environment_digest=_environment_digest(entries),
-        verifier_dockerfile=_present(folder, paths, "tests/Dockerfile"),
+        dockerfile=_present(folder / "environment" / "Dockerfile"),
+        compose_file=_present(*(folder / "environment" / name for name in COMPOSE_FILES)),
+        environment_digest=_environment_digest(folder, entries),
+        verifier_dockerfile=_present(folder / "tests" / "Dockerfile"),
         canary=canary,
         unknown_keys=unknown_keys(file),
     )
+    _check_files(task)
+    return task
 
 
 def _metadata(folder: Path, file: TaskFile) -> dict[str, Json]:
@@ -87,39 +87,36 @@ def _metadata(folder: Path, file: TaskFile) -> dict[str, Json]:
         raise TaskError(f"{folder / 'task.toml'}:1: metadata nested too deeply") from None
 
 
-def _environment_digest(entries: tuple[TreeEntry, ...]) -> str | None:
-    inside = any(entry.path.startswith("environment/") for entry in entries)
-    return tree_digest(entries, "environment") if inside else None
+def _environment_digest(folder: Path, entries: tuple[TreeEntry, ...]) -> str | None:
+    context = folder / "environment"
+    if context.is_symlink():
+        return task_digest(context)
+    return tree_digest(entries, "environment") if context.is_dir() else None
 
 
-def _present(folder: Path, paths: frozenset[str], *names: str) -> Path | None:
-    return next((folder / name for name in names if name in paths), None)
+def _present(*paths: Path) -> Path | None:
+    return next((path for path in paths if path.is_file()), None)
 
 
-def _check_files(folder: Path, file: TaskFile, paths: frozenset[str]) -> None:
-    buildable = {"environment/Dockerfile", *(f"environment/{name}" for name in COMPOSE_FILES)}
-    if not file.environment.docker_image and not buildable & paths:
+def _check_files(task: Task) -> None:
+    if not (task.environment.docker_image or task.dockerfile or task.compose_file):
         raise TaskError(
-            f"{folder / 'environment' / 'Dockerfile'}: this file is missing",
+            f"{task.folder / 'environment' / 'Dockerfile'}: this file is missing",
             remedy="Write it, or set environment.docker_image in task.toml.",
             reason="file_missing",
         )
-    entry = f"test{_suffix(file)}"
-    for step in file.steps or (None,):
-        wanted = (
-            [f"steps/{step.name}/tests/{entry}", f"tests/{entry}"] if step else [f"tests/{entry}"]
-        )
-        if not paths.intersection(wanted) and not _brings_tests(file, step, paths):
-            raise TaskError(f"{folder / wanted[0]}: this file is missing", reason="file_missing")
+    for step in task.steps:
+        folders = [step.tests_dir, *([step.shared_tests] if step.shared_tests else [])]
+        entries = [folder / step.test_entry for folder in folders]
+        if not _present(*entries) and not _brings_tests(task, step):
+            raise TaskError(f"{entries[0]}: this file is missing", reason="file_missing")
 
 
-def _brings_tests(file: TaskFile, step: StepPart | None, paths: frozenset[str]) -> bool:
-    """Whether the verifier's own image may hold the tests already."""
-    images = {"tests/Dockerfile", *([f"steps/{step.name}/tests/Dockerfile"] if step else [])}
-    sections_ = (file.verifier, *([step.verifier] if step else []))
-    return bool(images & paths) or any(
-        part.environment is not None and part.environment.docker_image for part in sections_
-    )
+def _brings_tests(task: Task, step: Step) -> bool:
+    """Whether the verifier's own image holds the tests already."""
+    own = step.verifier.environment
+    built = task.verifier_dockerfile or step.verifier_dockerfile
+    return step.verifier.mode == "separate" and bool(built or (own and own.docker_image))
 
 
 def _suffix(file: TaskFile) -> str:

@@ -98,7 +98,9 @@ def _fetch(url: str, commit: str, target: Path) -> None:
     try:
         _git(*at, "fetch", "-q", "--depth=1", "--", url, commit, url=url)
     except TaskError:  # a server that gives out only the ends of branches
-        _git(*at, "fetch", "-q", "--tags", "--", url, "+refs/heads/*:refs/heads/*", url=url)
+        _git(
+            *at, "fetch", "-q", "--tags", "--", url, "+refs/heads/*:refs/remotes/origin/*", url=url
+        )
     _git(*at, "checkout", "-q", "--detach", commit, url=url)
     shutil.rmtree(target / ".git")
 
