@@ -1,0 +1,47 @@
+# Everything that one does here often. `make demo` and `make test` need nothing but a bare clone.
+
+# The first Python that is new enough (a pyenv shim may be there and yet not run).
+PYTHON := $(firstword $(foreach p,python3 python3.13 python3.12 python3.11 python3.14,\
+	$(shell $(p) -c 'import sys; sys.version_info >= (3, 11) and print(sys.executable)' 2>/dev/null)))
+BIN := .venv/bin
+# Where the demo's boxes come from: on Linux from an OCI runtime, over this machine's own root.
+SANDBOX ?= $(if $(filter Linux,$(shell uname -s)),local --base host,auto)
+
+.PHONY: demo test check bench clean parts-demo parts-test
+
+demo: parts-demo .venv/.installed  ## The bundled tasks in real sandboxes, without a key or an engine
+	$(BIN)/mechagym run examples/tasks -a oracle -a nop --sandbox $(SANDBOX)
+
+test: parts-test .venv/.installed-dev  ## All tests, also those with real engines
+	$(BIN)/pytest
+
+check: .venv/.installed-dev  ## Form, types and the tests that need no real part
+	$(BIN)/ruff format --check . scripts/install-parts scripts/must-haves
+	$(BIN)/ruff check . scripts/install-parts scripts/must-haves
+	$(BIN)/mypy
+	$(BIN)/pytest -q -m 'not live and not slow'
+
+bench: parts-test .venv/.installed-dev  ## The figures of docs/benchmarks.md
+	for each in benchmarks/*.py; do $(BIN)/python "$$each" || exit 1; done
+
+clean:  ## What was made here; boxes and images of ours are `mechagym clean`'s
+	rm -rf .venv .mypy_cache .ruff_cache .pytest_cache .hypothesis build dist
+	find . -name __pycache__ -prune -exec rm -rf {} +
+
+parts-demo:
+	-@scripts/install-parts --demo
+
+parts-test:
+	-@scripts/install-parts --test
+
+.venv/bin/python:
+	@test -n "$(PYTHON)" || { echo "mechagym needs Python 3.11 or newer" >&2; exit 1; }
+	$(PYTHON) -m venv .venv
+
+.venv/.installed: pyproject.toml | .venv/bin/python
+	$(BIN)/python -m pip install -q -e .
+	touch $@
+
+.venv/.installed-dev: pyproject.toml | .venv/bin/python
+	$(BIN)/python -m pip install -q -e '.[dev]'
+	touch $@ .venv/.installed

@@ -1,0 +1,1 @@
+"""What `install-parts` knows: Debian's packages, the engine, the stand-in images."""

@@ -1,0 +1,27 @@
+"""Running the commands of others: said before, and their fault kept in one text."""
+
+import os
+import shlex
+import subprocess
+from collections.abc import Mapping, Sequence
+
+SYSTEM_PATH = "/usr/local/sbin:/usr/local/bin:/usr/sbin:/usr/bin:/sbin:/bin"
+
+
+def run(argv: Sequence[str], *, show: str, env: Mapping[str, str] | None = None) -> str | None:
+    """Run a command after saying so; the fault with its last lines, or None."""
+    print(f"{show}: {shlex.join(argv)}", flush=True)
+    done = subprocess.run(
+        argv,
+        stdin=subprocess.DEVNULL,
+        stdout=subprocess.PIPE,
+        stderr=subprocess.STDOUT,
+        text=True,
+        errors="replace",
+        check=False,
+        env={**os.environ, "PATH": f"{os.environ['PATH']}:{SYSTEM_PATH}", **(env or {})},
+    )
+    if done.returncode == 0:
+        return None
+    tail = "\n  ".join(done.stdout.splitlines()[-15:])
+    return f"{argv[0]} failed with exit code {done.returncode}\n  {tail}"
