@@ -73,7 +73,7 @@ def write_file(tar: tarfile.TarFile, entry: tarfile.TarInfo, place: str) -> int:
     descriptor = os.open(place, flags, 0o600)
     left = entry.size
     while left:
-        data = tar.fileobj.read(min(left, CHUNK))  # type: ignore[union-attr]
+        data = tar.fileobj.read(min(left, CHUNK))
         if not data:
             raise OSError(errno.EPIPE, "the stream ends in the middle of", place)
         left -= len(data)

@@ -59,11 +59,9 @@ class Groups:
             self._write("freezer", name, value)
 
     async def remove(self) -> None:
-        """Remove the groups; the last processes may still be on their way out."""
-        deadline = time.monotonic() + _GONE_S
+        """Remove all of them; the last processes may still be on their way out."""
         for folder in self.distinct:
-            while not _removed(folder) and time.monotonic() < deadline:
-                await anyio.sleep(_PAUSE_S)
+            await remove(folder)
 
     def _write(self, controller: str, name: str, value: str) -> None:
         (self.folders[controller] / name).write_text(value, encoding="utf-8")
@@ -75,6 +73,14 @@ class Groups:
             if time.monotonic() > deadline:
                 raise SandboxError(f"{path}: the box does not freeze")
             await anyio.sleep(_PAUSE_S)
+
+
+async def remove(folder: Path) -> bool:
+    """Remove one group, waiting for its last process at most 2 s; returns whether it is gone."""
+    deadline = time.monotonic() + _GONE_S
+    while not (gone := _removed(folder)) and time.monotonic() < deadline:
+        await anyio.sleep(_PAUSE_S)
+    return gone
 
 
 def parents() -> Parents:
@@ -92,10 +98,15 @@ def parents() -> Parents:
     return {name: path for name, path in found.items() if os.access(path, os.W_OK)}
 
 
+def names(box_id: str, where: Parents) -> dict[str, Path]:
+    """The folders of a box's groups, by controller."""
+    return {name: parent / f"{NAME}{box_id}" for name, parent in where.items()}
+
+
 def create(box_id: str, limits: Limits, where: Parents) -> Groups:
     """Make the groups of a box with its limits in force."""
     unified = len(set(where.values())) == 1 and len(where) > 1
-    folders = {name: parent / f"{NAME}{box_id}" for name, parent in where.items()}
+    folders = names(box_id, where)
     groups = Groups(folders=folders, unified=unified)
     for folder in groups.distinct:
         folder.mkdir(exist_ok=True)

@@ -26,13 +26,15 @@ from mechagym.sandbox.local.network import Network, first_files
 from mechagym.sandbox.local.pipes import Pipes
 from mechagym.sandbox.local.plant import Plant
 from mechagym.sandbox.local.rootfs import Rootfs
-from mechagym.sandbox.owner import owner_labels
+from mechagym.sandbox.owner import MARK, owner_labels
 
 FIRST_SHELLS = "(exec sh <&3 >&4 2>&5 3<&- 4>&- 5>&- &) ; exec sh 3<&- 4>&- 5>&-"
 """What PID 1 starts: a shell whose end is the box's end, the first lane if the box's own user is root; and
 beside it root's control lane."""
 
 CONTROL_USER = "0"
+GROUPS, LAYERS = f"{MARK}.groups", f"{MARK}.layers"
+"""In `owner.json` besides the owner: what the reaper has to look for, and what it must leave."""
 
 
 @dataclass(slots=True, eq=False)
@@ -150,7 +152,12 @@ class Instance:
     def _write_folder(self) -> None:
         path = self.plant.keeper.folder / "boxes" / self.box_id
         path.mkdir(mode=0o711)
-        labels = owner_labels(self.spec.labels)
+        groups = cgroups.names(self.box_id, self.plant.groups)
+        labels = {
+            **owner_labels(self.spec.labels),
+            GROUPS: ":".join(map(str, dict.fromkeys(groups.values()))),
+            LAYERS: ":".join(self.layers),
+        }
         (path / "owner.json").write_text(json.dumps(labels), encoding="utf-8")
         (path / "config.json").write_text(json.dumps(self._config()), encoding="utf-8")
         if os.getuid() == 0:

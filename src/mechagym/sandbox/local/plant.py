@@ -8,6 +8,7 @@ import os
 from dataclasses import dataclass
 from pathlib import Path
 
+import anyio
 import anyio.to_thread
 
 from mechagym.errors import SandboxUnusable
@@ -122,7 +123,11 @@ async def attempt(keeper: Keeper, program: str, init: str) -> None:
     (folder / "config.json").write_text(json.dumps(bundle.config(first)), encoding="utf-8")
     if os.getuid() == 0:
         os.chown(folder, keeper.owner, keeper.owner)
-    await keeper.ask("attempt", box=box_id, runtime=program)
+    try:
+        await keeper.ask("attempt", box=box_id, runtime=program)
+    finally:
+        with anyio.CancelScope(shield=True):
+            await keeper.ask("remove", boxes=[box_id])
 
 
 def _switch() -> str | None:

@@ -7,6 +7,7 @@ from dataclasses import asdict
 from pathlib import Path
 
 import anyio
+import anyio.to_thread
 
 from mechagym.errors import LimitRefused, SandboxUnusable
 from mechagym.records import BoxInfo
@@ -22,11 +23,12 @@ from mechagym.sandbox.base import (
     Removed,
     admit,
 )
-from mechagym.sandbox.local import cgroups
+from mechagym.sandbox.health import wait_healthy
+from mechagym.sandbox.local import cgroups, keeping, reaping
 from mechagym.sandbox.local.box import LocalBox, running
-from mechagym.sandbox.local.health import check_health
 from mechagym.sandbox.local.images import Images
 from mechagym.sandbox.local.instance import Instance
+from mechagym.sandbox.local.keeping import Keeper
 from mechagym.sandbox.local.plant import Plant, found
 from mechagym.sandbox.local.rootfs import Cache, Rootfs
 from mechagym.sandbox.local.sources import Engine
@@ -117,8 +119,21 @@ class LocalSandbox:
             yield box
 
     async def reap(self, scope: ReapScope) -> list[Removed]:
-        """Remove what dead owners left."""
-        return []
+        """Remove what dead owners left: ours only. Raises SandboxUnusable where we cannot any more."""
+        return await reaping.reap(self._folder, scope, self._keeper)
+
+    @asynccontextmanager
+    async def _keeper(self) -> AsyncIterator[Keeper]:
+        """The keeper that runs, or one for the moment: to clean up, no runtime is needed."""
+        if self._plant is not None:
+            yield self._plant.keeper
+            return
+        keeper = await anyio.to_thread.run_sync(keeping.start, self._folder)
+        try:
+            yield keeper
+        finally:
+            with anyio.CancelScope(shield=True):
+                await keeper.close()
 
     async def _rootfs(self, image: Image, say: Callable[[str], None]) -> Rootfs:
         await self.plant()
@@ -135,7 +150,8 @@ class LocalSandbox:
             async with running(first, nest):
                 box = LocalBox(first, nest, self._describe)
                 try:
-                    await check_health(box, spec.healthcheck)
+                    if spec.healthcheck is not None:
+                        await wait_healthy(box, spec.healthcheck)
                     yield box
                 finally:
                     await box.end_adopted(first)

@@ -137,21 +137,15 @@ def unpack(request: Request, files: list[int]) -> Answer:
 
 
 def attempt(request: Request, files: list[int]) -> Answer:
-    """Run the init of a bundle that `start` would run, to its end: does this runtime work here?
-
-    The root is an overlay on an empty folder; the box is removed in any case.
-    """
+    """Run a bundle on an empty root to its end: does this runtime work here?"""
     box = f"boxes/{request['box']}"
-    try:
-        syscalls.unshare(syscalls.CLONE_NEWNS)
-        Path(box, "empty/0").mkdir(parents=True)
-        mount_trees(box, {"layers": [f"{box}/empty"], "trees": [{"target": "/", "bases": []}]})
-        null = os.open(os.devnull, os.O_RDWR)
-        _take_stdio([null, null, null])
-        argv = [*_runtime(request, box), "run", f"--bundle={box}", request["box"]]
-        _run(argv, Path(box, "runtime.log"))
-    finally:
-        shutil.rmtree(box, ignore_errors=True)
+    syscalls.unshare(syscalls.CLONE_NEWNS)
+    Path(box, "empty/0").mkdir(parents=True)
+    mount_trees(box, {"layers": [f"{box}/empty"], "trees": [{"target": "/", "bases": []}]})
+    null = os.open(os.devnull, os.O_RDWR)
+    _take_stdio([null, null, null])
+    argv = [*_runtime(request, box), "run", f"--bundle={box}", request["box"]]
+    _run(argv, Path(box, "runtime.log"))
     return None, []
 
 

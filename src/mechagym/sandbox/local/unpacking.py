@@ -75,7 +75,7 @@ def unpack(stream: IO[bytes], target: Path) -> dict[str, int]:
 def _entries(tar: tarfile.TarFile) -> Iterator[tarfile.TarInfo]:
     for entry in tar:
         yield entry
-        tar.members = []  # a stream is read once: do not hold a million headers
+        tar.members = []  # type: ignore[attr-defined] # a stream is read once: do not hold a million headers
 
 
 def _make(tar: tarfile.TarFile, entry: tarfile.TarInfo, path: str) -> None:
