@@ -5,7 +5,7 @@ from typing import TYPE_CHECKING
 
 import click
 
-from mechagym.cli.options import with_settings
+from mechagym.cli.options import job_argument, with_settings
 
 if TYPE_CHECKING:
     from mechagym.config import Settings
@@ -16,7 +16,7 @@ events_option = click.option("--json", "as_json", is_flag=True, help="Print even
 
 
 @click.command()
-@click.argument("job")
+@job_argument
 @quiet_option
 @events_option
 @with_settings("concurrent", "store")
@@ -31,7 +31,7 @@ def resume(settings: "Settings", job: str, quiet: bool, as_json: bool) -> None:
 
 
 @click.command()
-@click.argument("job")
+@job_argument
 @click.option("--unscored", is_flag=True, help="All that entered no mean.")
 @click.option("--outcome", "outcomes", multiple=True, help="All with this outcome.")
 @click.option("--error", "errors", multiple=True, metavar="TYPE", help="By error class or reason.")

@@ -2,7 +2,7 @@
 
 from collections import Counter
 from collections.abc import Sequence
-from dataclasses import asdict, dataclass
+from dataclasses import asdict, dataclass, replace
 from pathlib import Path
 from typing import Literal
 
@@ -64,7 +64,7 @@ def check_tasks(settings: Settings, datasets: Sequence[Dataset], *, as_json: boo
 
 
 def prove_tasks(
-    settings: Settings, datasets: Sequence[Dataset], repeats: int, *, as_json: bool
+    settings: Settings, datasets: Sequence[Dataset], repeats: int, showing: Showing
 ) -> int:
     """Run oracle and nop on every task and write what that proves; gives the exit code."""
     tasks = [task for dataset in datasets for task in dataset.tasks]
@@ -72,14 +72,14 @@ def prove_tasks(
         settings=settings,
         config=_job(settings, tasks, repeats),
         tasks=tasks,
-        showing=Showing(quiet=as_json),
+        showing=replace(showing, as_json=False, quiet=showing.as_json),
     )
     report = anyio.run(run_shown, order)
     if report.state == "cancelled":
         return STOPPED
     proofs = [proof_of(task, report.trials) for task in tasks]
     page = Page(settings.terminal)
-    if as_json:
+    if showing.as_json:
         page.json([{**asdict(proof), "standing": proof.standing} for proof in proofs])
     else:
         page.table(PROOF_COLUMNS, [_proof_row(proof) for proof in proofs])
@@ -125,8 +125,9 @@ def _findings(page: Page, folder: Path, findings: Sequence[Finding]) -> None:
         path = finding.path
         place = path.relative_to(folder) if path.is_relative_to(folder) else path
         line = f":{finding.line}" if finding.line else ""
-        text = Text(f"  {finding.severity:<8}", style=COLORS[finding.severity])
-        page.line(text + Text(f"{place}{line}: {finding.message} [{finding.rule}]"))
+        word = (f"  {finding.severity:<8}", COLORS[finding.severity])
+        what = f"{place}{line}: {finding.message} [{finding.rule}]"
+        page.line(Text.assemble(word, what))
 
 
 def _counted(counts: Counter[Severity]) -> str:

@@ -8,7 +8,7 @@ from typing import TYPE_CHECKING, Any
 import click
 
 from mechagym.cli.lazy import later
-from mechagym.cli.options import Age, json_option, with_settings, yes_option
+from mechagym.cli.options import Age, job_argument, json_option, with_settings, yes_option
 
 if TYPE_CHECKING:
     from mechagym.config import Settings
@@ -70,7 +70,7 @@ def list_jobs(settings: "Settings", limit: int, as_json: bool) -> None:
 
 
 @jobs.command()
-@click.argument("job")
+@job_argument
 @click.option("--trials", "with_trials", is_flag=True, help="List every trial too.")
 @json_option
 @with_settings("store")
@@ -84,7 +84,7 @@ def show(settings: "Settings", job: str, with_trials: bool, as_json: bool) -> No
 
 
 @jobs.command()
-@click.argument("job")
+@job_argument
 @click.option("--drain", is_flag=True, help="Let the running trials finish.")
 @with_settings("store")
 def stop(settings: "Settings", job: str, drain: bool) -> None:

@@ -115,7 +115,7 @@ async def run_shown(order: Order) -> JobReport:
     redactor = Redactor(injected(order.tasks, settings.environ))
     board = Board()
     async with wiring.open_sandbox(
-        config.sandbox, settings, trusts_host=order.showing.trusts_host
+        config.sandbox, settings, trusts_host=order.showing.trusts_host or order.resuming
     ) as sandbox:
         if not order.showing.as_json and not order.showing.quiet:
             header(Page(settings.terminal), config, order.tasks, sandbox)

@@ -10,12 +10,16 @@ from typing import Any, ClassVar
 
 import click
 
+from mechagym.cli.completing import jobs, sandboxes
+
 Command = Callable[..., Any]
 
 SETTING_FLAGS = {
     "store": click.option("--store", metavar="URL", help="Database; SQLite or PostgreSQL URL."),
     "jobs_dir": click.option("-o", "--jobs-dir", metavar="DIR", help="Folder of the job folders."),
-    "sandbox": click.option("--sandbox", metavar="NAME", help="Backend of the boxes, or auto."),
+    "sandbox": click.option(
+        "--sandbox", metavar="NAME", shell_complete=sandboxes, help="Backend of the boxes, or auto."
+    ),
     "tasks": click.option(
         "--tasks", metavar="SOURCE", help="Dataset of bare task names: folder, git+URL or name."
     ),
@@ -43,6 +47,13 @@ class Age(click.ParamType[float]):
         return float(number) * self.units[unit]
 
 
+job_argument = click.argument("job", shell_complete=jobs)
+trust_option = click.option(
+    "--i-trust-this",
+    "trusts_host",
+    is_flag=True,
+    help="Allow --sandbox host, which isolates nothing.",
+)
 json_option = click.option("--json", "as_json", is_flag=True, help="Print JSON.")
 yes_option = click.option("-y", "--yes", is_flag=True, help="Do not ask.")
 

@@ -4,6 +4,7 @@ from typing import TYPE_CHECKING, Any
 
 import click
 
+from mechagym.cli.completing import jobs
 from mechagym.cli.options import with_settings
 from mechagym.cli.run_options import how_options, limit_options, show_options, what_options
 
@@ -17,7 +18,9 @@ if TYPE_CHECKING:
 @with_settings("jobs_dir", "concurrent", "sandbox", "tasks", "store")
 @limit_options
 @how_options
-@click.option("--resume", metavar="JOB", help="Go on with a job; finished trials stay.")
+@click.option(
+    "--resume", metavar="JOB", shell_complete=jobs, help="Go on with a job; finished trials stay."
+)
 @click.option("--force-config", is_flag=True, help="With --resume: change the job midway.")
 @show_options
 def run(settings: "Settings", resume: str | None, force_config: bool, **given: Any) -> None:
@@ -40,7 +43,7 @@ def run(settings: "Settings", resume: str | None, force_config: bool, **given: A
         dry_run=given.pop("dry_run"),
         quiet=given.pop("quiet"),
         as_json=given.pop("as_json"),
-        trusts_host=given.pop("i_trust_this"),
+        trusts_host=given.pop("trusts_host"),
     )
     if resume:
         raise SystemExit(again(settings, resume, given, showing, force=force_config))

@@ -6,6 +6,9 @@ from typing import Any
 
 import click
 
+from mechagym.cli.completing import agents
+from mechagym.cli.options import trust_option
+
 Decorator = Callable[[Any], Any]
 
 
@@ -25,6 +28,7 @@ what_options = together(
         "agents",
         multiple=True,
         metavar="AGENT[@VERSION]",
+        shell_complete=agents,
         help="Agent, by name or package.module:Class. Several make a matrix.",
     ),
     click.option(
@@ -83,9 +87,7 @@ how_options = together(
         type=click.Choice(["flag", "fail"]),
         help="When the agent touched what decides the reward.",
     ),
-    click.option(
-        "--i-trust-this", is_flag=True, help="Allow --sandbox host, which isolates nothing."
-    ),
+    trust_option,
 )
 
 show_options = together(

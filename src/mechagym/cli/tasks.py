@@ -5,7 +5,7 @@ from typing import TYPE_CHECKING
 
 import click
 
-from mechagym.cli.options import json_option, with_settings
+from mechagym.cli.options import json_option, trust_option, with_settings
 
 if TYPE_CHECKING:
     from mechagym.config import Settings
@@ -61,6 +61,7 @@ def show(settings: "Settings", task: str, as_json: bool) -> None:
 @include_option
 @exclude_option
 @click.option("--run", "proves", is_flag=True, help="Prove each in boxes with oracle and nop.")
+@trust_option
 @click.option("-k", "--repeats", default=3, show_default=True, help="With --run: times each.")
 @json_option
 @with_settings("tasks", "sandbox", "concurrent", "jobs_dir", "store")
@@ -78,13 +79,15 @@ def check(
     Exit code 2 if a task is broken or has an error, 0 if there are warnings at most.
     """
     from mechagym.cli.check import check_tasks, prove_tasks
+    from mechagym.cli.launch import Showing
     from mechagym.cli.sources import datasets_of
 
     found = datasets_of(settings, source, include, exclude)
     as_json = bool(how["as_json"])
-    if how["proves"]:
-        raise SystemExit(prove_tasks(settings, found, int(how["repeats"]), as_json=as_json))
-    raise SystemExit(check_tasks(settings, found, as_json=as_json))
+    if not how["proves"]:
+        raise SystemExit(check_tasks(settings, found, as_json=as_json))
+    showing = Showing(as_json=as_json, trusts_host=bool(how["trusts_host"]))
+    raise SystemExit(prove_tasks(settings, found, int(how["repeats"]), showing))
 
 
 @tasks.command()

@@ -43,7 +43,7 @@ def as_part(probe: Probe) -> Part:
 
 def _line(page: Page, part: Part) -> None:
     word, color = STATES[part.state]
-    head = Text(f"{word:<{STATE_CHARS}}", style=color) + Text(f"{part.name:<{NAME_CHARS}}")
+    head = Text.assemble((f"{word:<{STATE_CHARS}}", color), f"{part.name:<{NAME_CHARS}}")
     room = max(20, page.terminal.width - STATE_CHARS - NAME_CHARS)
     page.line(_hanging(head, part.seen, room))
     if part.remedy:

@@ -17,7 +17,7 @@ from mechagym.tasks.model import Task
 
 def header(page: Page, config: JobConfig, tasks: Sequence[Task], sandbox: Sandbox) -> None:
     """Write it to stderr."""
-    page.note(Text(f"job {config.name}", style="bold") + f": {amount(config, len(tasks))}")
+    page.note(Text.assemble((f"job {config.name}", "bold"), f": {amount(config, len(tasks))}"))
     page.note(f"  sandbox {sandbox.name}; at once: {pace_text(config)}")
     if budget := budget_text(config):
         page.note(f"  budget: {budget}")

@@ -45,7 +45,7 @@ async def show_job(settings: Settings, called: str, with_trials: bool, as_json: 
 
 
 def _head(page: Page, job: JobRow, rows: list[TrialRow]) -> None:
-    page.line(Text(job.name, style="bold") + Text(f" ({job.job_id})"))
+    page.line(Text.assemble((job.name, "bold"), f" ({job.job_id})"))
     ended = sum(row.state == "ended" for row in rows)
     page.line(f"{job.state}, {ended} of {len(rows)} trials ended, made {ago(job.created_at)}")
     if job.owner:

@@ -136,7 +136,7 @@ def picture(board: Board, width: int) -> Group:
 def bar_line(board: Board, width: int) -> Text:
     """`━━━━━━──── 12/40  mean 0.67 [0.35, 0.88]  ETA 3m05s`."""
     filled = round(BAR * board.ended / board.total) if board.total else BAR
-    line = Text("━" * filled, style=GREEN) + Text("─" * (BAR - filled), style="dim")
+    line = Text.assemble(("━" * filled, GREEN), ("─" * (BAR - filled), "dim"))
     line.append(f" {board.ended}/{board.total}")
     line.append(f"  mean {running_mean(board)}")
     if board.eta_s is not None and board.ended < board.total:

@@ -107,7 +107,7 @@ def write_ungraded(page: Page, trials: Sequence[TrialRecord]) -> None:
         error = trial.counted.error
         why = f"{error.reason}: {error.message.splitlines()[0]}" if error else "no verdict"
         name = shortened(trial.key.trial_name, 40)
-        page.line(Text("not graded: ", style=YELLOW) + Text(f"{name}: {trial.outcome}: {why}"))
+        page.line(Text.assemble(("not graded: ", YELLOW), f"{name}: {trial.outcome}: {why}"))
     if len(trials) > SHOWN_UNGRADED:
         page.line(Text(f"… and {len(trials) - SHOWN_UNGRADED} more", style=YELLOW))
     if trials:

@@ -46,7 +46,7 @@ def task_page(settings: Settings, task: Task, *, as_json: bool) -> None:
     page.line(Text(task.full_name or task.name, style="bold"))
     for name, value in _facts(task):
         if value:
-            page.line(Text(f"{name:<12}", style="dim") + Text(value))
+            page.line(Text.assemble((f"{name:<12}", "dim"), value))
     for step in task.steps:
         page.line()
         page.line(Text(f"instruction{f' of {step.name}' if task.multi_step else ''}", style="dim"))

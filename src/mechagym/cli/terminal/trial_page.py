@@ -25,7 +25,7 @@ async def show_trial(settings: Settings, called: str, as_json: bool) -> None:
         page.json(_json(job, trial, record))
         return
     for name, value in _facts(job, trial, record):
-        page.line(Text(f"{name:<9}", style="dim") + value)
+        page.line(Text.assemble((f"{name:<9}", "dim"), value))
     if record is None:
         return
     if record.counted.verdict:
@@ -45,7 +45,7 @@ def _facts(job: JobRow, trial: TrialRow, record: TrialRecord | None) -> Iterator
         return
     graded = f", reward {share(record.reward)}" if record.graded else ", not graded"
     verified = record.counted.verdict is not None
-    yield "outcome", outcome_text(record.outcome, verified=verified) + Text(graded)
+    yield "outcome", Text.assemble(outcome_text(record.outcome, verified=verified), graded)
     spend = record.spend
     if spend.usage.tokens or spend.billed_nano:
         yield "cost", Text(f"{money(spend.cost_usd)}, {tokens(spend.usage.tokens)} tokens")
@@ -56,7 +56,7 @@ def _facts(job: JobRow, trial: TrialRow, record: TrialRecord | None) -> Iterator
 
 def _verdict(page: Page, verdict: Verdict) -> None:
     if len(verdict.rewards) > 1:
-        page.line(Text("rewards  ", style="dim") + _rewards(verdict))
+        page.line(Text.assemble(("rewards  ", "dim"), _rewards(verdict)))
     if verdict.tests:
         page.line()
         columns = (
@@ -102,7 +102,7 @@ def _try(page: Page, attempt: TryRecord, *, many: bool) -> None:
             page.line(Text(f"not enforced: {', '.join(lost)}", style=YELLOW))
     for step in attempt.steps:
         reward = share(step.verdict.reward if step.verdict else None)
-        page.line(Text(f"step {step.name}: ") + outcome_text(step.outcome) + Text(f", {reward}"))
+        page.line(Text.assemble(f"step {step.name}: ", outcome_text(step.outcome), f", {reward}"))
     if attempt.error:
         what = f"{attempt.error.type} ({attempt.error.reason}, {attempt.error.blame}'s)"
         page.line(Text(f"{what}: {attempt.error.message}", style=RED))
