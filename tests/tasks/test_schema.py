@@ -337,6 +337,7 @@ def test_old_and_new_network(load, lines: str, network: str):
         ('[environment.env]\nA = """\n[x]\n"""\nB = 5', 5, "environment.env.B"),
         ("[verifier]\nenvironment_mode = 'shared'\n[verifier.environment]", 1, "separate"),
         ("[[environment.mcp_servers]]\nname = 'm'", 1, 'needs a "url"'),
+        ('[agent]\nuser = ""', 2, "agent.user must not be empty"),
         ("environment = 5", 1, "environment"),
         ("a = ", 1, "not valid TOML"),
         ("a = 1\nb = 2\na = 3\n", 3, "Cannot overwrite"),

@@ -4,6 +4,7 @@ The name of a cached folder says all that its content depends on (a commit, a di
 is there is never checked or updated. Two processes may make the same one: the first to finish wins.
 """
 
+import errno
 import shutil
 import tempfile
 from collections.abc import Callable
@@ -51,6 +52,6 @@ def _rename(fresh: Path, target: Path) -> None:
 
 
 def _unwritable(target: Path, error: OSError) -> Exception:
-    if error.errno == 28:
+    if error.errno == errno.ENOSPC:
         return NoSpace(f"{target.parent}: no space left", remedy="Free some, or set another cache.")
     return TaskError(f"{error.filename or target}: cannot be written: {error.strerror}")

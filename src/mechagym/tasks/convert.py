@@ -1,5 +1,6 @@
 """`tasks import`: the tasks of any source written out as Harbor folders of one's own."""
 
+import errno
 import shutil
 from pathlib import Path
 
@@ -21,7 +22,7 @@ def import_tasks(dataset: Dataset, target: Path) -> tuple[Path, ...]:
             folder.parent.mkdir(parents=True, exist_ok=True)
             shutil.copytree(task.folder, folder, symlinks=True, ignore=_git)
         except OSError as error:
-            kind = NoSpace if error.errno == 28 else TaskError
+            kind = NoSpace if error.errno == errno.ENOSPC else TaskError
             raise kind(f"{folder}: cannot be written: {error}") from error
     return folders
 

@@ -11,6 +11,7 @@ from typing import Annotated, Any
 from pydantic import BeforeValidator, Field, ValidationError
 
 from mechagym.errors import TaskError
+from mechagym.tasks.faults import fault_text
 from mechagym.tasks.schema import Part, inside
 from mechagym.tasks.texts import parse_toml, read_json, read_text
 
@@ -74,10 +75,8 @@ def _listing(path: Path, entry: Any) -> Listing:
     try:
         return Listing.model_validate(entry)
     except ValidationError as error:
-        fault = error.errors(include_url=False)[0]
-        where = ".".join(map(str, fault["loc"])) or "the dataset"
-        message = fault["msg"].replace("Input should be", "must be")
-        raise TaskError(f"{path}:1: {where}: {message}", reason="registry_invalid") from None
+        told = fault_text(error.errors(include_url=False)[0])
+        raise TaskError(f"{path}:1: {told}", reason="registry_invalid") from None
 
 
 def _numbers(version: str) -> tuple[tuple[int, str], ...]:

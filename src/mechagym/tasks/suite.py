@@ -16,6 +16,7 @@ from pydantic import BeforeValidator, Field, ValidationError
 from mechagym.errors import TaskError
 from mechagym.records import Json
 from mechagym.tasks.cache import cache_folder, made_once
+from mechagym.tasks.faults import fault_text
 from mechagym.tasks.schema import Part, Seconds
 from mechagym.tasks.sections import plain
 from mechagym.tasks.texts import MAX_BYTES, read_json, read_text
@@ -122,10 +123,8 @@ def _entry(path: Path, text: str, index: int, raw: Json) -> Entry:
     try:
         return Entry.model_validate(raw)
     except ValidationError as error:
-        fault = error.errors(include_url=False)[0]
-        where = ".".join(("tasks", str(index), *map(str, fault["loc"])))
-        message = fault["msg"].replace("Input should be", "must be")
-        raise TaskError(f"{path}:{_line(text, raw)}: {where}: {message}") from None
+        told = fault_text(error.errors(include_url=False)[0], "tasks", index)
+        raise TaskError(f"{path}:{_line(text, raw)}: {told}") from None
 
 
 def _line(text: str, raw: Json) -> int:

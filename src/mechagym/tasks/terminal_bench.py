@@ -9,16 +9,16 @@ import re
 import shutil
 from collections.abc import Mapping
 from pathlib import Path
-from typing import Annotated
 
 import yaml
-from pydantic import Field, ValidationError
+from pydantic import ValidationError
 
 from mechagym.errors import TaskError
 from mechagym.records import Json
 from mechagym.tasks.cache import cache_folder, made_once
 from mechagym.tasks.compose import Machine, read_machine
 from mechagym.tasks.digest import task_digest
+from mechagym.tasks.faults import fault_text
 from mechagym.tasks.schema import Part, Seconds
 from mechagym.tasks.sections import plain
 from mechagym.tasks.texts import read_text, read_yaml
@@ -60,7 +60,7 @@ class TaskYaml(Part):
 class Command(Part):
     """One entry of a `solution.yaml`."""
 
-    command: Annotated[str, Field()]
+    command: str
 
 
 def converted(folder: Path, cache: Path | None) -> Path:
@@ -86,10 +86,8 @@ def _read_task(folder: Path) -> TaskYaml:
         return TaskYaml.model_validate(read_yaml(path))
     except ValidationError as error:
         fault = error.errors(include_url=False)[0]
-        where = ".".join(map(str, fault["loc"])) or "the file"
         line = _yaml_line(path, str(fault["loc"][0])) if fault["loc"] else 1
-        message = fault["msg"].replace("Input should be", "must be")
-        raise TaskError(f"{path}:{line}: {where}: {message}", reason="task_invalid") from None
+        raise TaskError(f"{path}:{line}: {fault_text(fault)}", reason="task_invalid") from None
 
 
 def _yaml_line(path: Path, key: str) -> int:

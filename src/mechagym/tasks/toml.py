@@ -5,15 +5,15 @@ allowed.
 """
 
 import re
-from collections.abc import Iterator, Mapping, Sequence
+from collections.abc import Iterator, Sequence
 from difflib import get_close_matches
 from pathlib import Path
 from typing import Any
 
 from pydantic import BaseModel, ValidationError
-from pydantic_core import ErrorDetails
 
 from mechagym.errors import TaskError
+from mechagym.tasks.faults import fault_text
 from mechagym.tasks.lines import line_of
 from mechagym.tasks.schema import TaskFile
 from mechagym.tasks.texts import parse_toml, read_text
@@ -76,23 +76,7 @@ def _part_in(annotation: Any) -> type[BaseModel] | None:
 
 def _invalid(path: Path, text: str, error: ValidationError) -> TaskError:
     faults = error.errors(include_url=False)
-    lines = [f"{path}:{line_of(text, f['loc'])}: {_fault(f)}" for f in faults[:MAX_FAULTS]]
+    lines = [f"{path}:{line_of(text, f['loc'])}: {fault_text(f)}" for f in faults[:MAX_FAULTS]]
     if len(faults) > MAX_FAULTS:
         lines.append(f"and {len(faults) - MAX_FAULTS} more")
     return TaskError("\n".join(lines), reason="task_invalid")
-
-
-def _fault(fault: ErrorDetails) -> str:
-    where = ".".join(str(part) for part in fault["loc"])
-    if fault["type"] == "missing":
-        return f"{where} is missing"
-    what = fault["msg"].removeprefix("Value error, ").replace("Input should be", "must be")
-    found = fault["input"]
-    if isinstance(found, Mapping | list) or (fault["type"] == "value_error" and not where):
-        return f"{where or 'the file'}: {what}"
-    return f"{where}: {what}, not {_short(found)}"
-
-
-def _short(value: Any) -> str:
-    text = repr(value)
-    return text if len(text) <= 60 else f"{text[:57]}..."
