@@ -29,9 +29,15 @@ def live_sandbox(name: str) -> Sandbox:
 
 
 @pytest.fixture(params=[pytest.param(name, marks=pytest.mark.live) for name in LIVE])
-def live_gym(request: pytest.FixtureRequest, tmp_path: Path) -> Gym:
+def live(request: pytest.FixtureRequest) -> Sandbox:
+    """A real backend."""
+    return live_sandbox(request.param)
+
+
+@pytest.fixture
+def live_gym(live: Sandbox, tmp_path: Path) -> Gym:
     """A gym on a real backend."""
-    return Gym(root=tmp_path, sandbox=live_sandbox(request.param))
+    return Gym(root=tmp_path, sandbox=live)
 
 
 @pytest.fixture

@@ -13,6 +13,7 @@ import anyio
 
 from mechagym.events import EventBody, PhaseStarted, TrialEnded
 from mechagym.run.config import Pace
+from mechagym.sandbox.base import Sandbox
 from mechagym.tasks.folder import load_task
 from tests.run.conftest import live_sandbox
 from tests.run.gym import Gym
@@ -31,9 +32,9 @@ class Bomb:
         self._first_done = self._first_done or isinstance(body, TrialEnded)
 
 
-async def main(root: Path, sandbox: str, kind: str) -> None:
+async def main(root: Path, sandbox: Sandbox, kind: str) -> None:
     """Run the job, or go on with it."""
-    gym = Gym(root=root, sandbox=live_sandbox(sandbox), pace=Pace(trials=1, retries=0))
+    gym = Gym(root=root, sandbox=sandbox, pace=Pace(trials=1, retries=0))
     tasks = [load_task(root / "tasks" / name) for name in ("first", "second")]
     gym.watcher = Bomb(kind)
     report = await gym.run(tasks, gym.config("oracle"))
@@ -42,4 +43,4 @@ async def main(root: Path, sandbox: str, kind: str) -> None:
 
 
 if __name__ == "__main__":
-    anyio.run(main, Path(sys.argv[1]), sys.argv[2], sys.argv[3])
+    anyio.run(main, Path(sys.argv[1]), live_sandbox(sys.argv[2]), sys.argv[3])

@@ -10,7 +10,6 @@ import pytest
 from mechagym.events import TrialEnded, TryStarted
 from mechagym.sandbox.base import ReapScope
 from mechagym.store import Store
-from tests.run.conftest import LIVE, live_sandbox
 from tests.run.gym import Gym, make_task
 
 ROOT = Path(__file__).parent.parent.parent
@@ -42,23 +41,20 @@ def drive(root: Path, sandbox: str, kind: str) -> subprocess.CompletedProcess[st
 
 
 @pytest.mark.must("trials-8")
-@pytest.mark.live
-@pytest.mark.parametrize("name", LIVE)
 @pytest.mark.parametrize("kind", STEPS)
-async def test_kill_9_then_resume(tmp_path, name, kind):
-    sandbox = live_sandbox(name)
+async def test_kill_9_then_resume(tmp_path, live, kind):
     for task in ("first", "second"):
         make_task(tmp_path / "tasks", task)
-    killed = drive(tmp_path, name, kind)
+    killed = drive(tmp_path, live.name, kind)
     assert killed.returncode == -signal.SIGKILL, killed.stderr
-    resumed = drive(tmp_path, name, "none")
+    resumed = drive(tmp_path, live.name, "none")
     assert resumed.returncode == 0, resumed.stderr
     lines = sorted(resumed.stdout.split("\n"))
     assert [line.split()[:2] for line in lines if line] == [
         ["first", "passed"],
         ["second", "passed"],
     ]
-    gym = Gym(root=tmp_path, sandbox=sandbox)
+    gym = Gym(root=tmp_path, sandbox=live)
     async with Store.open(gym.url) as store:
         job = await store.find_job("job")
         assert job is not None
@@ -70,5 +66,5 @@ async def test_kill_9_then_resume(tmp_path, name, kind):
             assert max(starts) < ends[0]
             folder = tmp_path / "jobs" / "job" / row.key.trial_name
             assert (folder / "result.json").stat().st_size > 0
-        left = await sandbox.reap(ReapScope(job_id=job.job_id, dry_run=True))
+        left = await live.reap(ReapScope(job_id=job.job_id, dry_run=True))
     assert left == []
