@@ -14,6 +14,7 @@ from mechagym.tasks.digest import TreeEntry, read_tree, task_digest, tree_digest
 from mechagym.tasks.instruction import split_canary
 from mechagym.tasks.model import Step, Task
 from mechagym.tasks.schema import PackagePart, StepPart, TaskFile
+from mechagym.tasks.terminal_bench import converted
 from mechagym.tasks.texts import read_text
 from mechagym.tasks.toml import read_task_file, unknown_keys
 
@@ -35,8 +36,6 @@ def load_task(folder: Path, *, dataset: str = "", cache: Path | None = None) -> 
     if (folder / "task.toml").is_file():
         return _load(folder, dataset)
     if (folder / "task.yaml").is_file():
-        from mechagym.tasks.terminal_bench import converted
-
         task = _load(converted(folder, cache), dataset)
         return replace(task, form="terminal-bench-1")
     raise TaskError(
