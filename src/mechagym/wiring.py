@@ -113,8 +113,8 @@ async def made_sandbox(name: str, settings: Settings) -> AsyncIterator[Sandbox]:
 def _sandbox_settings(name: str, settings: Settings) -> dict[str, object]:
     """What the built-in backends are told; those of others find their own way."""
     match name:
-        case "docker" if settings.docker_host:
-            return {"host": settings.docker_host}
+        case "docker":
+            return {"host": settings.docker_host, "cache": settings.cache_dir / "docker"}
         case "local" if settings.origins["cache_dir"] != DEFAULT:
             return {"cache": settings.cache_dir / "local"}
         case _:

@@ -162,7 +162,16 @@ def _parts(settings: Settings, sandbox: Sandbox) -> Parts:
 
 
 def _begin(board: Board, taken: Taken) -> None:
-    board.begin({plan.key.trial_id: plan.key.trial_name for plan in taken.todo}, taken.row.trials)
+    """Name the trials; with the agent and model where the job has more than one of them."""
+    keys = [plan.key for plan in taken.todo]
+    many = len({(key.agent, key.model) for key in keys}) > 1
+    names = {
+        key.trial_id: " ".join(
+            filter(None, (key.trial_name, many and key.agent, many and key.model))
+        )
+        for key in keys
+    }
+    board.begin(names, taken.row.trials)
 
 
 def _screen(order: Order, board: Board, redact: Callable[[str], str]) -> QuietScreen:
