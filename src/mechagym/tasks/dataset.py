@@ -6,6 +6,7 @@ the others from loading.
 """
 
 import hashlib
+import os
 from collections.abc import Iterable, Iterator, Sequence
 from dataclasses import dataclass, replace
 from difflib import get_close_matches
@@ -116,11 +117,15 @@ def _walk(folder: Path, *, nested: bool = False) -> Iterator[tuple[Path, bool]]:
     for entry in entries:
         if not entry.is_dir() or entry.name.startswith(".") or entry.name in NOT_TASKS:
             yield entry, False
-        elif is_task(entry) or (entry / "instruction.md").is_file():
+        elif is_task(entry) or not os.access(entry, os.R_OK | os.X_OK) or _looks_like_one(entry):
             yield entry, True
         else:
             inner = [] if nested else list(_walk(entry, nested=True))
             yield from inner if any(wanted for _, wanted in inner) else [(entry, False)]
+
+
+def _looks_like_one(folder: Path) -> bool:
+    return (folder / "instruction.md").is_file()
 
 
 def _load(

@@ -4,6 +4,7 @@ Nothing is written into the folder. A Terminal-Bench 1 task is converted once, i
 converted folder is what the task names and what is hashed: it is what will run.
 """
 
+import os
 from dataclasses import replace
 from pathlib import Path
 
@@ -24,7 +25,7 @@ COMPOSE_FILES = ("docker-compose.yaml", "docker-compose.yml")
 
 def is_task(folder: Path) -> bool:
     """Whether a folder holds a task of a form that is read here."""
-    return any((folder / name).is_file() for name in TASK_FILES)
+    return any(_is_file(folder / name) for name in TASK_FILES)
 
 
 def load_task(folder: Path, *, dataset: str = "", cache: Path | None = None) -> Task:
@@ -33,9 +34,11 @@ def load_task(folder: Path, *, dataset: str = "", cache: Path | None = None) -> 
     Raises TaskError, whose message starts with the file (and the line where one is at fault).
     """
     folder = folder.resolve()
-    if (folder / "task.toml").is_file():
+    if folder.is_dir() and not os.access(folder, os.R_OK | os.X_OK):
+        raise TaskError(f"{folder}: cannot be read: no permission", reason="no_permission")
+    if _is_file(folder / "task.toml"):
         return _load(folder, dataset)
-    if (folder / "task.yaml").is_file():
+    if _is_file(folder / "task.yaml"):
         task = _load(converted(folder, cache), dataset)
         return replace(task, form="terminal-bench-1")
     raise TaskError(
@@ -43,6 +46,10 @@ def load_task(folder: Path, *, dataset: str = "", cache: Path | None = None) -> 
         remedy="A task is a folder with task.toml, instruction.md, environment/ and tests/.",
         reason="not_a_task",
     )
+
+
+def _is_file(path: Path) -> bool:
+    return os.path.isfile(path)  # noqa: PTH113 `Path.is_file` raises where there is no permission
 
 
 def _load(folder: Path, dataset: str) -> Task:
