@@ -62,7 +62,10 @@ def test_forms_of_lines():
 
 
 def test_zero_is_plain_and_listed():
-    assert balances("2026-01-01 a\n x 1\n y -1\n\n2026-01-02 b\n x -1\n y\n") == ["x 0.00", "y 0.00"]
+    assert balances("2026-01-01 a\n x 1\n y -1\n\n2026-01-02 b\n x -1\n y\n") == [
+        "x 0.00",
+        "y 0.00",
+    ]
     assert balances("2026-01-01 a\n x -0.00\n y\n") == ["x 0.00", "y 0.00"]
 
 

@@ -17,7 +17,10 @@ def main(argv):
         return 64
     try:
         rates = Rates()
-        rows = [(o.number, str(rates.convert(o.amount, o.currency, argv[2]))) for o in read_orders(argv[1])]
+        rows = [
+            (o.number, str(rates.convert(o.amount, o.currency, argv[2])))
+            for o in read_orders(argv[1])
+        ]
     except UnknownCurrency as problem:
         print(f"report: unknown currency {problem}", file=sys.stderr)
         return 3

@@ -9,4 +9,6 @@ Order = namedtuple("Order", "number amount currency")
 
 def read_orders(path):
     with open(path, encoding="utf-8", newline="") as file:
-        return [Order(r["order"], Decimal(r["amount"]), r["currency"]) for r in csv.DictReader(file)]
+        return [
+            Order(r["order"], Decimal(r["amount"]), r["currency"]) for r in csv.DictReader(file)
+        ]
