@@ -44,7 +44,7 @@ def expected(data):
     return b"".join(b"%d %s\n" % (number, word) for word, number in ranked)
 
 
-def check(data, timeout=8):
+def check(data, timeout=5):
     # Not `==` in the assertion itself: nobody wants to read a megabyte of difference.
     same = count(data, timeout) == expected(data)
     assert same, f"wrong counts for an input of {len(data)} bytes that begins {data[:40]!r}"
@@ -88,4 +88,4 @@ def test_hundreds_of_thousands_of_words_take_seconds():
     # Also words of the same letters, which a weak hash puts into one place.
     shuffled = itertools.islice(itertools.permutations("abcdefghijk"), 100_000)
     ordered = itertools.islice(itertools.product(string.ascii_lowercase, repeat=5), 300_000)
-    check("\n".join(map("".join, itertools.chain(shuffled, ordered))).encode(), timeout=8)
+    check("\n".join(map("".join, itertools.chain(shuffled, ordered))).encode())
