@@ -48,7 +48,7 @@ Raises SandboxError where nothing can be started, BoxDied where the box is gone.
 
 
 class LaneLost(Exception):
-    """The shell behind a lane is gone, or never came."""
+    """The shell behind a lane is gone, or never came; with its last words."""
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -112,7 +112,8 @@ class Lane:
                 taps.feed(*await self.channel.receive())
         except BROKEN as error:
             taps.flush()
-            raise LaneLost from error
+            said = taps.stderr.capture.bytes() or taps.stdout.capture.bytes()
+            raise LaneLost(said.decode("utf-8", "replace").strip()[-300:]) from error
 
     async def drain(self) -> None:
         """Throw away what comes, until nobody holds the other end."""

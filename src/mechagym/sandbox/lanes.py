@@ -60,9 +60,12 @@ class LanePool:
                     lane = Lane(channel=self._main, user=None, main=True)
                     self._idle.append(await self._shells.adopt(lane))
         except BaseException as error:
-            await self.__aexit__(type(error), error, error.__traceback__)
+            await self.__aexit__(None, None, None)
             if isinstance(error, LaneLost | TimeoutError):
-                raise SandboxError("the box's first shell does not answer") from error
+                said = str(error) or "nothing"
+                raise SandboxError(
+                    f"the box's first shell did not come up; it said: {said}"
+                ) from error
             raise
         return self
 

@@ -78,9 +78,8 @@ class StopReport:
     kept: tuple[str, ...] = ()
 
 
-@runtime_checkable
 class ProcessTable(Protocol):
-    """The processes of one box. Implemented by `LanePool`, and by whatever else runs commands."""
+    """The processes of one box (`control.Control` where commands run on lanes)."""
 
     @property
     def ours(self) -> frozenset[int]:
@@ -99,6 +98,20 @@ class ProcessTable(Protocol):
 
     async def script(self, text: str, user: str | None = None) -> bytes:
         """Run shell text (builtins) as root, or as `user`, and return its stdout."""
+        ...
+
+
+@runtime_checkable
+class HasProcesses(Protocol):
+    """A box whose processes can be seen and whose shells can be renewed."""
+
+    @property
+    def processes(self) -> ProcessTable:
+        """Its process table."""
+        ...
+
+    async def retire(self) -> None:
+        """Use no shell again that was there until now."""
         ...
 
 
@@ -232,11 +245,12 @@ async def send(box: ProcessTable, signal: str, pids: Iterable[int]) -> None:
 async def stop_agent(box: object) -> StopReport:
     """End what the agent runs and what it left behind, but for services (see the decision).
 
-    A box without a process table (in memory) has nothing that outlives its command.
+    What comes next runs in shells that the agent never shared. A box without a process table (in
+    memory) has nothing that outlives its command.
     """
-    table = getattr(box, "processes", None)
-    if not isinstance(table, ProcessTable):
+    if not isinstance(box, HasProcesses):
         return StopReport()
+    table = box.processes
     killed: dict[int, str] = {}
     kept: dict[int, str] = {}
 
@@ -256,6 +270,7 @@ async def stop_agent(box: object) -> StopReport:
         return set(killed)
 
     await kill_tree(table, choose)
+    await box.retire()
     return StopReport(killed=tuple(killed.values()), kept=tuple(kept.values()))
 
 

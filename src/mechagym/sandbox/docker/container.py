@@ -1,0 +1,144 @@
+"""One running container of ours: created, attached, started, served by lanes, removed.
+
+It is served by a task of its own (`serve`), so that containers may end in any order (a fork
+outlives the box that adopted it). Nothing is started before the `try` that undoes it.
+"""
+
+from collections.abc import Sequence
+from contextlib import suppress
+from dataclasses import dataclass, field
+from typing import Any
+
+import anyio
+from anyio.abc import TaskStatus
+
+from mechagym.errors import BoxDied, ImageError, SandboxError
+from mechagym.sandbox.docker.channel import DockerChannel
+from mechagym.sandbox.docker.creation import INIT
+from mechagym.sandbox.docker.engine import Engine, EngineError
+from mechagym.sandbox.lanes import LanePool, Machine
+
+CLOSE_S = 10.0
+_GONE = {404, 409}
+
+
+@dataclass(slots=True, eq=False)
+class Container:
+    """`body`: what it is created with (see `creation`). `joins`: further networks of its own.
+
+    `own_image`: an image of its alone, which is removed after it."""
+
+    engine: Engine
+    name: str
+    body: dict[str, Any]
+    joins: tuple[str, ...] = ()
+    own_image: str | None = None
+    id: str = ""
+    warnings: tuple[str, ...] = ()
+    _asked: bool = False
+    _pool: LanePool | None = None
+    _stop: anyio.Event = field(default_factory=anyio.Event)
+    _gone: anyio.Event = field(default_factory=anyio.Event)
+
+    async def serve(self, *, task_status: TaskStatus[None]) -> None:
+        """Open it, serve until `stop`, remove it."""
+        try:
+            main = await self._start()
+            async with LanePool(
+                Machine(spawn=self._spawn, alive=self.alive, subreaper=INIT), main
+            ) as pool:
+                self._pool = pool
+                task_status.started()
+                await self._stop.wait()
+                with anyio.CancelScope(shield=True):
+                    await self._remove()
+        finally:
+            with anyio.CancelScope(shield=True):
+                await self._remove()
+            self._gone.set()
+
+    async def stop(self) -> None:
+        """Remove it and wait until it is gone; at most 10 s, then it is the reaper's."""
+        self._stop.set()
+        with anyio.move_on_after(CLOSE_S, shield=True):
+            await self._gone.wait()
+
+    @property
+    def pool(self) -> LanePool:
+        """Its lanes. Raises BoxDied once it was stopped."""
+        if self._pool is None or self._stop.is_set():
+            raise BoxDied(f"box {self.name} is closed")
+        return self._pool
+
+    async def alive(self) -> bool:
+        """Whether its main process runs."""
+        if not self.id or self._stop.is_set():
+            return False
+        try:
+            found = await self.engine.call("GET", f"/containers/{self.name}/json")
+        except EngineError as error:
+            if error.status in _GONE:
+                return False
+            raise
+        return bool(found["State"]["Running"]) and not found["State"].get("Dead")
+
+    async def _start(self) -> DockerChannel:
+        params = {"name": self.name}
+        self._asked = True
+        made = await self.engine.call("POST", "/containers/create", params=params, body=self.body)
+        self.id = made["Id"]
+        self.warnings = tuple(made.get("Warnings") or ())
+        path = f"/containers/{self.name}"
+        for network in self.joins:
+            join = {"Container": self.name}
+            await self.engine.call("POST", f"/networks/{network}/connect", body=join)
+        main = await self.engine.hijack(
+            f"{path}/attach", stream="1", stdin="1", stdout="1", stderr="1"
+        )
+        try:
+            await self.engine.call("POST", f"{path}/start")
+        except EngineError as error:
+            await main.aclose()
+            if "executable file not found" in error.said or "no such file" in error.said:
+                raise ImageError(
+                    f"image {self.body['Image']} has no `sh`, which every box needs: {error.said}"
+                ) from error
+            raise
+        except BaseException:
+            with anyio.CancelScope(shield=True):
+                await main.aclose()
+            raise
+        return main
+
+    async def _spawn(self, argv: Sequence[str], user: str | None) -> DockerChannel:
+        body: dict[str, Any] = {
+            "AttachStdin": True,
+            "AttachStdout": True,
+            "AttachStderr": True,
+            "Cmd": list(argv),
+        }
+        if user is not None:
+            body["User"] = user
+        try:
+            made = await self.engine.call("POST", f"/containers/{self.name}/exec", body=body)
+            start = {"Detach": False, "Tty": False}
+            return await self.engine.hijack(f"/exec/{made['Id']}/start", start)
+        except EngineError as error:
+            if error.status in _GONE and not await self.alive():
+                raise BoxDied(f"box {self.name} is gone: {error.said}") from error
+            raise
+
+    async def _remove(self) -> None:
+        if not self._asked:
+            return
+        with anyio.move_on_after(CLOSE_S), suppress(SandboxError):
+            try:
+                params = {"force": "1", "v": "1"}
+                await self.engine.call("DELETE", f"/containers/{self.name}", params=params)
+            except EngineError as error:
+                if error.status == 409:  # the engine is at it
+                    wait = f"/containers/{self.name}/wait"
+                    await self.engine.call("POST", wait, params={"condition": "removed"})
+            self._asked = False
+            if self.own_image:
+                await self.engine.call("DELETE", f"/images/{self.own_image}")

@@ -1,0 +1,69 @@
+"""Removing what dead owners left on an engine: only what carries our label."""
+
+import time
+from contextlib import suppress
+from typing import Any
+
+from mechagym.sandbox.base import ReapScope, Removed
+from mechagym.sandbox.docker.engine import Engine, EngineError
+from mechagym.sandbox.docker.images import Images
+from mechagym.sandbox.owner import MARK, describe, reapable
+
+_OURS = {"filters": {"label": [f"{MARK}=1"]}}
+_KIND = f"{MARK}.kind"
+
+
+async def sweep(engine: Engine, images: Images, scope: ReapScope) -> list[Removed]:
+    """Remove in the order that frees the next: containers, networks, volumes, images."""
+    removed = []
+    for row in await engine.call("GET", "/containers/json", params={"all": "1", **_OURS}):
+        labels = row.get("Labels") or {}
+        if reapable(labels, scope):
+            path, params = f"/containers/{row['Id']}", {"force": "1", "v": "1"}
+            if scope.dry_run or await _delete(engine, path, params):
+                name = row["Names"][0].lstrip("/")
+                removed.append(Removed(what="container", name=name, owner=describe(labels)))
+    for row in await engine.call("GET", "/networks", params=_OURS):
+        labels = row.get("Labels") or {}
+        if reapable(labels, scope) and (
+            scope.dry_run or await _delete(engine, f"/networks/{row['Id']}")
+        ):
+            removed.append(Removed(what="network", name=row["Name"], owner=describe(labels)))
+    volumes = await engine.call("GET", "/volumes", params=_OURS)
+    for row in volumes.get("Volumes") or ():
+        labels = row.get("Labels") or {}
+        if reapable(labels, scope) and (
+            scope.dry_run or await _delete(engine, f"/volumes/{row['Name']}")
+        ):
+            removed.append(Removed(what="volume", name=row["Name"], owner=describe(labels)))
+    removed += await _forks(engine, scope)
+    if scope.images:
+        removed += await _unused(images, scope)
+    return removed
+
+
+async def _forks(engine: Engine, scope: ReapScope) -> list[Removed]:
+    removed = []
+    for row in await engine.call("GET", "/images/json", params={"all": "0", **_OURS}):
+        labels: dict[str, Any] = row.get("Labels") or {}
+        if labels.get(_KIND) == "fork" and reapable(labels, scope):
+            name = row["Id"].removeprefix("sha256:")[:12]
+            if scope.dry_run or await _delete(engine, f"/images/{row['Id']}"):
+                removed.append(Removed(what="image", name=name, owner=describe(labels)))
+    return removed
+
+
+async def _unused(images: Images, scope: ReapScope) -> list[Removed]:
+    return [
+        Removed(what="image", name=reference)
+        for reference in list(images.unused(scope.older_than_s or 0.0, time.time()))
+        if scope.dry_run or await images.remove(reference)
+    ]
+
+
+async def _delete(engine: Engine, path: str, params: dict[str, str] | None = None) -> bool:
+    """Delete; whether it is gone by our doing. What somebody else removes meanwhile is no error."""
+    with suppress(EngineError):
+        await engine.call("DELETE", path, params=params)
+        return True
+    return False

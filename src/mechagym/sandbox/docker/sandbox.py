@@ -1,0 +1,121 @@
+"""The backend `docker`: any engine that speaks Docker's API 1.41 or later, over its socket.
+
+A client binary proves nothing and is not used: usable means that the daemon answers.
+"""
+
+from collections.abc import AsyncIterator, Callable
+from contextlib import asynccontextmanager
+from pathlib import Path
+from typing import Any
+
+import anyio
+
+from mechagym.errors import LimitRefused, SandboxError, SandboxUnusable
+from mechagym.records import new_id
+from mechagym.sandbox.base import (
+    BoxSpec,
+    Capabilities,
+    Image,
+    Probe,
+    ReapScope,
+    Removed,
+    admit,
+)
+from mechagym.sandbox.docker.box import DockerBox, Plan, running
+from mechagym.sandbox.docker.engine import Engine
+from mechagym.sandbox.docker.images import Images
+from mechagym.sandbox.docker.networks import BoxNetwork
+from mechagym.sandbox.docker.reaping import sweep
+from mechagym.sandbox.health import wait_healthy
+
+_LIMITS = {"memory_mb": "MemoryLimit", "cpus": "CpuCfsQuota", "pids": "PidsLimit"}
+
+
+class DockerSandbox:
+    """Opens boxes on a Docker engine.
+
+    `host`: `unix://PATH` or `tcp://HOST:PORT`; default: the usual socket. `cache`: a folder for
+    locks and for when images were last used.
+    """
+
+    name = "docker"
+
+    def __init__(self, host: str | None = None, cache: Path | None = None) -> None:
+        self._engine = Engine(host)
+        self._images = Images(self._engine, cache or Path.home() / ".cache" / "mechagym" / "docker")
+        self._info: dict[str, Any] = {}
+
+    @property
+    def capabilities(self) -> Capabilities:
+        """What it can do here; valid after `probe`.
+
+        Storage is not among the limits: overlay2 has no quota without a special file system.
+        """
+        security = self._info.get("SecurityOptions") or ()
+        return Capabilities(
+            limits=frozenset(n for n, key in _LIMITS.items() if self._info.get(key, True)),
+            networks=frozenset({"public", "no-network"}),
+            images=frozenset({"registry", "build"}),
+            rootless=any("rootless" in option for option in security),
+        )
+
+    async def probe(self) -> Probe:
+        """Ask the daemon, not the client."""
+        try:
+            version = await self._engine.version()
+            info = await self._ready()
+        except SandboxUnusable as error:
+            return Probe(usable=False, backend=self.name, reason=error.message, remedy=error.remedy)
+        except SandboxError as error:
+            return Probe(usable=False, backend=self.name, reason=error.message)
+        security = ", ".join(o.removeprefix("name=") for o in info.get("SecurityOptions") or ())
+        evidence = (
+            f"engine {version.get('Version', '?')} at {self._engine.host}",
+            f"API {version['ApiVersion']}",
+            f"storage {info.get('Driver', '?')}, cgroups v{info.get('CgroupVersion', '1')}",
+            f"security: {security or 'none declared'}",
+        )
+        return Probe(usable=True, backend=self.name, isolation="container", evidence=evidence)
+
+    async def prepare(self, image: Image, on_line: Callable[[str], None]) -> str:
+        """Have the image at hand; its digest."""
+        return (await self._images.ensure(image, on_line)).digest
+
+    @asynccontextmanager
+    async def open(self, spec: BoxSpec) -> AsyncIterator[DockerBox]:
+        """Open a box; see `Sandbox.open`."""
+        info = await self._ready()
+        lacks = admit(spec, self.capabilities)
+        if lacks:
+            raise LimitRefused(f"docker cannot open this box: {'; '.join(lacks)}")
+        image = await self._images.ensure(spec.image, lambda _: None)
+        box_id = new_id().lower()
+        plan = Plan(
+            engine=self._engine,
+            spec=spec,
+            image=image,
+            box_id=box_id,
+            hostname=box_id[-12:],
+            host_cpus=info.get("NCPU"),
+            limits_enforced=self.capabilities.limits,
+        )
+        # entered by hand: `async with` would wrap the body's errors in a group
+        nest = anyio.create_task_group()
+        await nest.__aenter__()
+        try:
+            network = BoxNetwork(self._engine, spec.network)
+            async with running(plan, network, nest) as box:
+                if spec.healthcheck is not None:
+                    await wait_healthy(box, spec.healthcheck)
+                yield box
+        finally:
+            await nest.__aexit__(None, None, None)
+
+    async def reap(self, scope: ReapScope) -> list[Removed]:
+        """Remove what dead owners left."""
+        return await sweep(self._engine, self._images, scope)
+
+    async def _ready(self) -> dict[str, Any]:
+        if not self._info:
+            self._info = await self._engine.call("GET", "/info")
+        return self._info
