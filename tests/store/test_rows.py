@@ -243,7 +243,7 @@ async def test_an_event_that_no_row_can_show_holds_up_nobody(
         await store.flush()
         assert [row.state for row in await store.trials("job-id")] == ["running", "ended"]
         assert len(await store.events(first.trial_id)) == 2
-    assert "try_ended has no row" in caplog.text
+    assert "event try_ended of job-t1 has no row" in caplog.text
 
 
 async def test_ops_are_taken_once_and_in_order(url: str):

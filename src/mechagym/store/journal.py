@@ -23,13 +23,15 @@ from mechagym.errors import StoreError
 from mechagym.events import Emit, EventBody, TrialEnded, body_to_json
 from mechagym.records import now
 from mechagym.store.database import Database
-from mechagym.store.folds import FOLDED, fold
+from mechagym.store.folds import FOLDED, Told, fold
 from mechagym.store.tables import events
 
 BATCH_S = 0.05
 RETRY_S = 1.0
 BEAT_S = 10.0
 MAX_BATCH = 5_000
+
+_log = logging.getLogger(__name__)
 
 Redact = Callable[[str], str]
 
@@ -165,20 +167,28 @@ class Journal:
     def _write(self, connection: Connection, batch: list[_Entry]) -> None:
         rows = [self._row(connection, entry) for entry in batch]
         connection.execute(insert(events), [row for row, _ in rows])
-        for entry, (_, payload) in zip(batch, rows, strict=True):
-            if isinstance(entry.body, FOLDED):
-                self._fold(connection, entry, payload)
+        told = [
+            Told(entry.subject, entry.at, entry.body, payload)
+            for entry, (_, payload) in zip(batch, rows, strict=True)
+            if isinstance(entry.body, FOLDED)
+        ]
+        if told and not self._fold(connection, told):
+            for each in told:
+                self._fold(connection, [each])
 
     @staticmethod
-    def _fold(connection: Connection, entry: _Entry, payload: str) -> None:
-        """Fold an event; one that no row can show is kept all the same and holds up nobody."""
+    def _fold(connection: Connection, told: list[Told]) -> bool:
+        """Fold events; one that no row can show is kept all the same and holds up nobody."""
         try:
             with connection.begin_nested():
-                fold(connection, entry.subject, entry.at, entry.body, payload)
+                fold(connection, told)
         except OperationalError:
             raise
         except (SQLAlchemyError, ValueError, ArithmeticError, TypeError):
-            logging.getLogger(__name__).exception("event %s has no row", entry.body.kind)
+            if len(told) == 1:
+                _log.exception("event %s of %s has no row", told[0].body.kind, told[0].subject)
+            return False
+        return True
 
     def _row(self, connection: Connection, entry: _Entry) -> tuple[dict[str, Any], str]:
         payload = clean(_dump(entry.body), self._redact)
