@@ -20,7 +20,7 @@ from mechagym.errors import BoxDied, SandboxError
 from mechagym.records import new_id
 from mechagym.sandbox.base import BoxSpec, NetworkPolicy
 from mechagym.sandbox.lanes import LanePool, Machine
-from mechagym.sandbox.local import bundle, cgroups, users
+from mechagym.sandbox.local import bundle, cgroups, syscalls, users
 from mechagym.sandbox.local.keeping import Keeper, StepError
 from mechagym.sandbox.local.network import Network, first_files
 from mechagym.sandbox.local.pipes import Pipes
@@ -134,15 +134,17 @@ class Instance:
             self.groups = cgroups.create(self.box_id, self.spec.limits, self.plant.groups)
         main, self._spare = self._main, self._spare = Pipes(), Pipes()
         given = [*main.theirs, *self._spare.theirs]
-        doors = self.groups.doors() if self.groups else []
+        shown = [syscalls.detached(path) for path in self._mounts] if os.getuid() == 0 else []
+        request = {**self._request(), "stdio": len(given), "detached": len(shown)}
+        shown += self.groups.doors() if self.groups else []
         try:
-            self.pid, _ = await self.ask("start", [*given, *doors], **self._request(len(given)))
+            self.pid, _ = await self.ask("start", [*given, *shown], **request)
             self._ended = os.pidfd_open(self.pid)
         except StepError as error:
             raise SandboxError(f"box {self.box_id} does not start: {error.message}") from error
         finally:
-            for door in doors:
-                os.close(door)
+            for descriptor in shown:
+                os.close(descriptor)
             main.handed_over()
             self._spare.handed_over()
         self.network = Network(self.plant, self.box_id, self.pid)
@@ -196,13 +198,16 @@ class Instance:
         """What every process of the box is started with."""
         return {**self.rootfs.env, **self.spec.env}
 
-    def _request(self, stdio: int) -> dict[str, object]:
+    @property
+    def _mounts(self) -> list[str]:
+        return [str(mount.source) for mount in self.spec.mounts]
+
+    def _request(self) -> dict[str, object]:
         return {
-            "stdio": stdio,
             "runtime": self.plant.runtime,
             "layers": self.layers,
             "trees": [{"target": t.target, "bases": t.bases} for t in self.rootfs.trees],
-            "mounts": [str(mount.source) for mount in self.spec.mounts],
+            "mounts": self._mounts,
             "lay": {}
             if self.below
             else first_files(self.hostname or self.box_id, self.spec.network),

@@ -25,7 +25,7 @@ ROOM = "/mnt"
 """Where the cache folder stands in the keeper's mount namespace: short, and reachable for shifted ids."""
 
 MAX_MESSAGE = 200_000
-MAX_FILES = 16
+MAX_FILES = 64
 
 Request = dict[str, Any]
 

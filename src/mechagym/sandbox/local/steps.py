@@ -32,15 +32,21 @@ class StepFailed(Exception):
 def start(request: Request, files: list[int]) -> Answer:
     """Mount the root of a box in a private namespace and start its first process; returns its pid.
 
-    The first `stdio` files become 0, 1, 2, … of that process; the rest are `cgroup.procs` files to enter.
+    The first `stdio` files become 0, 1, 2, … of that process; then come `detached` mounts of the folders
+    to show, where we may not reach them ourselves; the rest are `cgroup.procs` files to enter.
     """
     box, wanted = f"boxes/{request['box']}", request["stdio"]
-    _enter_cgroups(files[wanted:])
+    shown = files[wanted : wanted + request["detached"]]
+    _enter_cgroups(files[wanted + len(shown) :])
     syscalls.unshare(syscalls.CLONE_NEWNS)
     mount_trees(box, request)
     for number, source in enumerate(request["mounts"]):
-        (Path(box) / f"mount{number}").mkdir()
-        syscalls.mount(source, f"{box}/mount{number}", flags=syscalls.MS_BIND)
+        place = f"{box}/mount{number}"
+        Path(place).mkdir()
+        if shown:
+            syscalls.attach(shown[number], place)
+        else:
+            syscalls.mount(source, place, flags=syscalls.MS_BIND)
     _lay(request["lay"], f"{box}/upper/0")
     _take_stdio(files[:wanted])
     argv = [*_runtime(request, box), "run", "--detach", f"--bundle={box}", f"--pid-file={box}/pid"]

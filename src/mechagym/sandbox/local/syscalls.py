@@ -17,7 +17,10 @@ MS_BIND, MS_REC, MS_PRIVATE = 4096, 16384, 1 << 18
 RESOLVE_NO_MAGICLINKS, RESOLVE_IN_ROOT = 0x02, 0x10
 
 _PR_SET_CHILD_SUBREAPER = 36
-_SYS_OPENAT2 = 437  # the same number on every architecture, as all calls since 5.1
+# the same numbers on every architecture, as for all calls since 5.1
+_SYS_OPEN_TREE, _SYS_MOVE_MOUNT, _SYS_OPENAT2 = 428, 429, 437
+_OPEN_TREE_CLONE, _MOVE_MOUNT_F_EMPTY_PATH = 1, 4
+_AT_FDCWD = -100
 
 
 @cache
@@ -52,6 +55,20 @@ def mount(source: str, target: str, *, kind: str = "", flags: int = 0, data: str
         source.encode(), target.encode(), kind.encode(), ctypes.c_ulong(flags), data.encode()
     )
     _check(result, f"mount {kind or source} on {target}")
+
+
+def detached(path: str) -> int:
+    """A mount of a folder that stands nowhere yet, to be attached by somebody else; for root."""
+    flags = _OPEN_TREE_CLONE | os.O_CLOEXEC
+    return _check(_libc().syscall(_SYS_OPEN_TREE, _AT_FDCWD, path.encode(), flags), path)
+
+
+def attach(tree: int, target: str) -> None:
+    """Put a detached mount in its place."""
+    result = _libc().syscall(
+        _SYS_MOVE_MOUNT, tree, b"", _AT_FDCWD, target.encode(), _MOVE_MOUNT_F_EMPTY_PATH
+    )
+    _check(result, f"attach {target}")
 
 
 def unmount(target: str) -> None:
