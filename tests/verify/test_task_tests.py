@@ -230,6 +230,8 @@ async def test_a_step_has_the_shared_tests_under_its_own(box: Box, tmp_path: Pat
     exam = exam_of(make_steps(folder, ("one",)), tmp_path)
     await TaskTests().judge(exam, box)
     assert (exam.folder / "test-stdout.txt").read_text() == "shared a\nown b\n"
+    left = await box.exec(["ls", "-d", "/tests", "/logs/verifier"])
+    assert left.stdout == b"", "the next step's agent finds nothing"
 
 
 async def test_a_task_without_tests_is_the_tasks_fault(box: Box, tmp_path: Path):

@@ -21,7 +21,10 @@ for path in "$@"; do
     if [ -e "$path" ] && [ -n "$(ls -A -- "$path")" ]; then echo "$path is not empty"; exit 1; fi
 done
 """
-_RUNNABLE = """find "$1" -name '*.sh' -exec chmod a+rx {} + 2>/dev/null || chmod -R a+rx -- "$1" """
+_RUNNABLE = """
+[ -n "$(ls -A -- "$1")" ] || exit 1
+find "$1" -name '*.sh' -exec chmod a+rx {} + 2>/dev/null || chmod -R a+rx -- "$1"
+"""
 # given the x bit, `bash -c` obeys a shebang, and where there is none it is the interpreter itself
 _START = """
 exec 2>&1
@@ -56,8 +59,15 @@ async def clear(box: Box, *paths: str) -> None:
 
 
 async def lay(box: Box, folders: Sequence[Path], target: str) -> None:
-    """Put folders of the host over each other at `target`, afresh, their scripts executable."""
+    """Put folders of the host over each other at `target`, afresh, their scripts executable.
+
+    Raises SandboxError where they did not arrive.
+    """
     await clear(box, target)
     for folder in folders:
         await box.put(folder, target)
-    await box.exec(("sh", "-c", _RUNNABLE, "sh", target), _ROOT)
+    result = await box.exec(("sh", "-c", _RUNNABLE, "sh", target), _ROOT)
+    if not result.ok:
+        raise SandboxError(
+            f"box {box.info.box_id}: what was put at {target} is not there", reason="not_arrived"
+        )

@@ -40,6 +40,8 @@ class TaskTests:
         await _fresh_logs(exam, box)
         result = await _run(exam, box)
         await bring_out(box, exam.folder, exam.emit)
+        if exam.task.multi_step:  # the next step's agent must not find them
+            await clear(box, TESTS, LOGS)
         return _read(exam, result)
 
 
