@@ -79,6 +79,10 @@ class Network:
         argv += [f"--exit-fd={theirs}", f"--ready-fd={says_ready}"]
         if os.getuid() != 0:
             argv.append(f"--userns-path=/proc/{self._pid}/ns/user")
+        else:
+            # its sandbox detaches the old root; where the host's mounts are shared, they would go
+            # for everybody (a Docker engine's containers lost their root file systems)
+            argv = ["unshare", "--mount", "--propagation=private", *argv]
         try:
             self._slirp = await anyio.to_thread.run_sync(
                 _start, [*argv, f"/proc/{self._pid}/ns/net", "tap0"], (theirs, says_ready)
