@@ -1,8 +1,8 @@
 """How the command starts: quick, light, and without a part that is not needed."""
 
+import os
 import subprocess
 import sys
-import time
 
 import pytest
 
@@ -50,12 +50,15 @@ def test_version_does_not_even_import_click():
 
 @pytest.mark.parametrize(("arg", "limit_s"), [("--version", 0.1), ("--help", 0.2)])
 def test_it_starts_quick(arg, limit_s):
+    """By processor time, which a busy machine does not stretch: at rest it is the wall time too."""
+
     def once() -> float:
-        began = time.perf_counter()
+        before = os.times()
         subprocess.run(
             [sys.executable, "-m", "mechagym", arg], stdout=subprocess.DEVNULL, check=True
         )
-        return time.perf_counter() - began
+        after = os.times()
+        return sum(after[2:4]) - sum(before[2:4])
 
     assert min(once() for _ in range(5)) <= limit_s
 

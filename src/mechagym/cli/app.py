@@ -32,7 +32,10 @@ class Root(click.Group):
         try:
             return super().invoke(ctx)
         except BaseException as error:
-            raise failure_of(error) from error
+            told = failure_of(error)
+            if told is error:
+                raise
+            raise told from error
 
 
 @click.group(

@@ -4,7 +4,7 @@
 |---------------------------------------|------------------------------------|-----------|
 | the user's or the task's fault        | `error: message`, remedy           | 2         |
 | another MechagymError                 | `error: message`, remedy           | 1         |
-| Ctrl-C                                | `error: stopped`                   | 130       |
+| Ctrl-C                                | `stopped`                          | 130       |
 | our fault                             | one line, and the report's file    | 1         |
 """
 
@@ -51,6 +51,10 @@ class Interrupted(Failure):
     """Ctrl-C where there is no job that could say how to resume."""
 
     exit_code = 130
+
+    def show(self, file: IO[Any] | None = None) -> None:
+        """Write the one word: nothing went wrong."""
+        click.echo(self.message, file=file or sys.stderr)
 
 
 def failure_of(error: BaseException) -> BaseException:

@@ -95,6 +95,7 @@ def job_entry(file: Path | None, flags: Mapping[str, object], sets: Sequence[str
     data: dict[str, Any] = {}
     if file is not None:
         data = read_written(file, JobEntry).model_dump(exclude_unset=True)
+        data["sources"] = [_beside(file, source) for source in data.get("sources", ())]
     data |= {name: value for name, value in flags.items() if value not in (None, ())}
     agent_options: dict[str, str] = {}
     for text in sets:
@@ -148,6 +149,11 @@ def job_config(entry: JobEntry, settings: Settings) -> JobConfig:
             retries=entry.retries,
         ),
     )
+
+
+def _beside(file: Path, source: str) -> str:
+    """A path that a file says by a dot is meant from where the file stands."""
+    return str(file.parent / source) if source.startswith(".") else source
 
 
 def _settled(source: str) -> str:

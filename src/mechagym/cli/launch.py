@@ -19,6 +19,7 @@ from mechagym.cli.terminal.plan_page import plan_page
 from mechagym.cli.terminal.screens import JsonScreen, LiveScreen, PlainScreen, QuietScreen
 from mechagym.cli.terminal.summary import summary_json, summary_page
 from mechagym.config import Settings
+from mechagym.records import TrialKey
 from mechagym.run.config import JobConfig
 from mechagym.run.hostenv import injected
 from mechagym.run.job import JobReport
@@ -165,13 +166,12 @@ def _begin(board: Board, taken: Taken) -> None:
     """Name the trials; with the agent and model where the job has more than one of them."""
     keys = [plan.key for plan in taken.todo]
     many = len({(key.agent, key.model) for key in keys}) > 1
-    names = {
-        key.trial_id: " ".join(
-            filter(None, (key.trial_name, many and key.agent, many and key.model))
-        )
-        for key in keys
-    }
+    names = {key.trial_id: _name(key) if many else key.trial_name for key in keys}
     board.begin(names, taken.row.trials)
+
+
+def _name(key: TrialKey) -> str:
+    return " ".join(filter(None, (key.trial_name, key.agent, key.model)))
 
 
 def _screen(order: Order, board: Board, redact: Callable[[str], str]) -> QuietScreen:

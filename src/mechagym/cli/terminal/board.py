@@ -54,7 +54,7 @@ class Board:
     sealed: int = 0
     clock: Callable[[], float] = time.monotonic
     running: dict[str, Row] = field(default_factory=dict)
-    done: list[Done] = field(default_factory=list)
+    done: int = 0
     outcomes: Counter[Outcome] = field(default_factory=Counter)
     rewards: list[float] = field(default_factory=list)
     settled_nano: int = 0
@@ -88,7 +88,7 @@ class Board:
     @property
     def ended(self) -> int:
         """How many trials are over, those of earlier starts too."""
-        return self.sealed + len(self.done)
+        return self.sealed + self.done
 
     @property
     def cost_usd(self) -> float:
@@ -100,7 +100,7 @@ class Board:
         """The cost of this start if the rest is like what ended; None before the first."""
         if not self.done:
             return None
-        return self.settled_nano / 1e9 * (self.total - self.sealed) / len(self.done)
+        return self.settled_nano / 1e9 * (self.total - self.sealed) / self.done
 
     @property
     def elapsed_s(self) -> float:
@@ -112,7 +112,7 @@ class Board:
         """Seconds to the end at the pace so far; None before the first trial ended."""
         if not self.done:
             return None
-        return self.elapsed_s * (self.total - self.ended) / len(self.done)
+        return self.elapsed_s * (self.total - self.ended) / self.done
 
     def _end(self, trial: str, outcome: Outcome, tries: int) -> Done:
         record = self._last.pop(trial, None)
@@ -120,9 +120,8 @@ class Board:
         self.outcomes[outcome] += 1
         if record and record.verdict and is_graded(outcome, verified=True):
             self.rewards.append(record.verdict.reward)
-        done = Done(name=self.names[trial], outcome=outcome, tries=tries, record=record)
-        self.done.append(done)
-        return done
+        self.done += 1
+        return Done(name=self.names[trial], outcome=outcome, tries=tries, record=record)
 
 
 def _work(row: Row, body: object) -> None:
