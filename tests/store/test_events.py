@@ -44,7 +44,7 @@ async def all_events(store: Store, subject: str) -> list[tuple[int, int, EventBo
     return [(event.seq, event.try_number, event.body) for event in found]
 
 
-@settings(max_examples=25, deadline=None, suppress_health_check=list(HealthCheck))
+@settings(max_examples=25, suppress_health_check=list(HealthCheck))
 @given(st.lists(st.tuples(st.sampled_from("abc"), BODIES), max_size=40))
 def test_what_goes_in_comes_out(
     tmp_path_factory: pytest.TempPathFactory, told: list[tuple[str, EventBody]]
