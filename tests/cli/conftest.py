@@ -1,7 +1,7 @@
 """A host of its own for every command line test: home, folder and variables are the test's."""
 
 import os
-from collections.abc import Callable, Iterator
+from collections.abc import Callable
 from pathlib import Path
 
 import pytest
@@ -27,7 +27,7 @@ def home(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Path:
 
 
 @pytest.fixture
-def cli(home: Path) -> Iterator[Cli]:
+def cli(home: Path) -> Cli:
     """`cli("run", "x")` runs a command line and gives its exit code, output and stderr."""
 
     def run(*args: object) -> Result:

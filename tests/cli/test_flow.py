@@ -10,6 +10,8 @@ from pathlib import Path
 
 import pytest
 
+from tests.cli.conftest import Cli
+
 SANDBOX = "memory"
 IMAGE = "mg-base:bookworm"
 TEST = """\
@@ -49,7 +51,7 @@ def tasks(home: Path, monkeypatch) -> Path:
 
 
 @pytest.fixture
-def ran(cli, tasks: Path) -> str:
+def ran(cli: Cli, tasks: Path) -> str:
     """A job of the oracle and nop, twice each."""
     result = cli("run", tasks, "-a", "oracle", "-a", "nop", "-k", "2", "--name", "first")
     assert result.exit_code == 0, result.output
@@ -188,7 +190,7 @@ def test_check_run_proves_tasks(cli, tasks: Path):
     assert "proved" in result.stdout
 
 
-def start(*args: str) -> subprocess.Popen:
+def start(*args: str) -> subprocess.Popen[str]:
     return subprocess.Popen(
         [sys.executable, "-m", "mechagym", *args],
         stdout=subprocess.PIPE,

@@ -25,7 +25,9 @@ concurrent: 2
 """
 
 
-def job(file: Path | None = None, flags: dict | None = None, sets: tuple = ()) -> JobConfig:
+def job(
+    file: Path | None = None, flags: dict[str, object] | None = None, sets: tuple[str, ...] = ()
+) -> JobConfig:
     flags = {"sources": ("tasks",), "agents": ("nop",)} if not flags and not file else flags or {}
     return job_config(job_entry(file, flags, sets), config.load())
 
