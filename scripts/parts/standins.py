@@ -8,6 +8,7 @@ is the real thing, and kept.
 import hashlib
 import json
 import os
+import shlex
 import shutil
 import tempfile
 from pathlib import Path
@@ -17,6 +18,11 @@ from parts.commands import run
 
 RELEASE = "bookworm"
 BOOTSTRAP = f"debootstrap --variant=minbase {RELEASE}"
+PLAIN_SETTINGS = (
+    "ENV PATH=/usr/local/sbin:/usr/local/bin:/usr/sbin:/usr/bin:/sbin:/bin",
+    'CMD ["bash"]',
+)
+PLAIN = "\n".join((BOOTSTRAP, *PLAIN_SETTINGS))
 APT_INSTALL = (
     "RUN apt-get update -q && apt-get install -y -q --no-install-recommends {} "
     "&& rm -rf /var/lib/apt/lists/*\n"
@@ -47,7 +53,7 @@ def build_all() -> list[str]:
     python = copied_python()
     slim = f"# {python}\n{COPIED_PYTHON}" if python else DEBIAN_PYTHON
     images = (
-        (f"debian:{RELEASE}-slim", BOOTSTRAP),
+        (f"debian:{RELEASE}-slim", PLAIN),
         (f"python:3.13-slim-{RELEASE}", slim),
         (f"python:3.13-{RELEASE}", FULL_PYTHON),
     )
@@ -58,7 +64,7 @@ def build_all() -> list[str]:
             continue
         labels = {"mechagym.standin": "1", "mechagym.recipe": digest}
         with tempfile.TemporaryDirectory(prefix="mechagym-standin-", dir="/var/tmp") as folder:
-            if recipe == BOOTSTRAP:
+            if recipe == PLAIN:
                 fault = bootstrap(name, Path(folder), labels)
             else:
                 copied = python if recipe == slim else None
@@ -95,11 +101,12 @@ def copied_python() -> Path | None:
 def bootstrap(name: str, folder: Path, labels: dict[str, str]) -> str | None:
     """Make the plain Debian image from the packages of the host's own mirror."""
     root = folder / "root"
-    changes = " ".join(f"--change 'LABEL {key}={value}'" for key, value in labels.items())
+    settings = [*PLAIN_SETTINGS, *(f"LABEL {key}={value}" for key, value in labels.items())]
+    changes = " ".join(f"--change {shlex.quote(line)}" for line in settings)
     script = (
         f"{BOOTSTRAP} {root} {debian.mirror()}"
         f" && rm -rf {root}/var/cache/apt/archives/*.deb {root}/var/lib/apt/lists/*"
-        f" && tar -C {root} -c . | docker import {changes} --change 'CMD [\"bash\"]' - {name}"
+        f" && tar -C {root} -c . | docker import {changes} - {name}"
     )
     return run(["bash", "-euo", "pipefail", "-c", script], show=f"image {name}")
 
