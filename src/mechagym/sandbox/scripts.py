@@ -21,6 +21,7 @@ for path in "$@"; do
     if [ -e "$path" ] && [ -n "$(ls -A -- "$path")" ]; then echo "$path is not empty"; exit 1; fi
 done
 """
+_MAKE = 'umask 022; mkdir -p -- "$1" && chown -- "$0" "$1"'
 _RUNNABLE = """
 [ -n "$(ls -A -- "$1")" ] || exit 1
 find "$1" -name '*.sh' -exec chmod a+rx {} + 2>/dev/null || chmod -R a+rx -- "$1"
@@ -49,13 +50,12 @@ def shell(command: str) -> tuple[str, ...]:
 
 async def clear(box: Box, *paths: str) -> None:
     """Remove files, links and folders as root. Raises SandboxError where something is left."""
-    result = await box.exec(("sh", "-c", _CLEAR, "sh", *paths), _ROOT)
-    if not result.ok:
-        said = (result.stdout + result.stderr).decode("utf-8", "replace").strip()
-        raise SandboxError(
-            f"box {box.info.box_id}: cannot clear {' and '.join(paths)}: {said or 'no answer'}",
-            reason="not_cleared",
-        )
+    await _as_root(box, "sh", _CLEAR, *paths)
+
+
+async def renew(box: Box, folder: str, owner: str) -> None:
+    """Make an empty folder for a user of the box, whatever stood there. Raises SandboxError."""
+    await _as_root(box, owner, _CLEAR + _MAKE, folder)
 
 
 async def lay(box: Box, folders: Sequence[Path], target: str) -> None:
@@ -70,4 +70,14 @@ async def lay(box: Box, folders: Sequence[Path], target: str) -> None:
     if not result.ok:
         raise SandboxError(
             f"box {box.info.box_id}: what was put at {target} is not there", reason="not_arrived"
+        )
+
+
+async def _as_root(box: Box, name: str, script: str, *paths: str) -> None:
+    result = await box.exec(("sh", "-c", script, name, *paths), _ROOT)
+    if not result.ok:
+        said = (result.stdout + result.stderr).decode("utf-8", "replace").strip()
+        raise SandboxError(
+            f"box {box.info.box_id}: cannot clear {' and '.join(paths)}: {said or 'no answer'}",
+            reason="not_cleared",
         )

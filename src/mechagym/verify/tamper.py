@@ -6,6 +6,8 @@ runner). Findings are flagged; only `--on-tamper fail` lets them decide. A tool 
 means fewer facts, never an error.
 """
 
+import re
+import stat
 from collections.abc import Iterator, Mapping
 from dataclasses import dataclass, field
 from posixpath import basename
@@ -13,39 +15,11 @@ from posixpath import basename
 from mechagym.records import TamperFinding
 from mechagym.sandbox.base import MIB, Box, ExecOptions
 
-# No process is started but one `stat`: the two fingerprints of a trial cost a few milliseconds. A
-# change of content moves the ctime, which cannot be set back, so that no hash is needed.
-_SCRIPT = r"""
-here=${PWD%/}; PATH=$PATH:/root/.local/bin; cd /; set --
-IFS=:
-for name in $RUNNERS; do
-    for dir in $PATH; do
-        if [ -f "$dir/$name" ] && [ -x "$dir/$name" ]; then
-            echo "runner $name $dir/$name"; set -- "$@" "$dir/$name"; break
-        fi
-    done
-done
-for path in $PLANTED; do
-    if [ -e "$path" ] || [ -L "$path" ]; then echo "there $path"; fi
-done
-for path in $CONFIGS; do [ -f "$path" ] && set -- "$@" "$path"; done
-unset IFS
-for path in /etc/profile.d/*.sh; do [ -f "$path" ] && set -- "$@" "$path"; done
-for dir in "" "$here" /usr/lib/python3* /usr/lib/python3*/*-packages \
-    /usr/local/lib/python3* /usr/local/lib/python3*/*-packages \
-    /root/.local/lib/python3*/*-packages /opt/*/lib/python3*/*-packages \
-    "$here"/.venv/lib/python3*/*-packages "$here"/*/lib/python3*/*-packages
-do
-    for path in "$dir"/sitecustomize.py "$dir"/usercustomize.py "$dir"/*.pth \
-        "$dir"/conftest.py "$dir"/pytest.ini
-    do [ -f "$path" ] && set -- "$@" "$path"; done
-done
-stat -Lc 'file %s:%Y:%Z %n' -- "$@" 2>/dev/null || echo "lacks stat"
-"""
 RUNNERS = (
     *("sh", "bash", "env", "python", "python3", "pytest", "pip", "uv", "uvx", "curl", "wget"),
     *("cat", "mkdir", "rm", "chmod", "find", "timeout"),
 )
+_HEX = re.compile(r"[0-9a-f]{1,8}")
 PLANTED = {
     "/tests": "tests_planted",
     "/logs/verifier/reward.txt": "reward_planted",
@@ -61,20 +35,40 @@ WATCHED = {
         *("/etc/pip.conf", "/root/.config/pip/pip.conf", "/root/.pip/pip.conf"),
         *("/etc/uv/uv.toml", "/root/.config/uv/uv.toml", "/root/.curlrc", "/root/.wgetrc"),
     ),
-    "test_config_changed": ("/pyproject.toml", "/setup.cfg", "/tox.ini"),
+    "test_config_changed": (
+        *("/conftest.py", "/pytest.ini", "/pyproject.toml", "/setup.cfg", "/tox.ini"),
+    ),
 }
 CONFIGS = {path: rule for rule, paths in WATCHED.items() for path in paths}
-_OPTIONS = ExecOptions(
-    user="root",
-    timeout_s=30.0,
-    limit_bytes=4 * MIB,
-    env={
-        "LC_ALL": "C",
-        "RUNNERS": ":".join(RUNNERS),
-        "PLANTED": ":".join(PLANTED),
-        "CONFIGS": ":".join(CONFIGS),
-    },
+PYTHON_HOMES = (
+    *("/usr/lib", "/usr/local/lib", "/root/.local/lib", "/opt/*/lib"),
+    *('"$here"/.venv/lib', '"$here"/*/lib'),
 )
+PYTHON_STARTUP = ("sitecustomize.py", "usercustomize.py", "*.pth")
+
+
+def _script() -> str:
+    """One `stat` of all that may stand there: two fingerprints cost a trial a few milliseconds.
+
+    A change of content moves the ctime, which cannot be set back, so that no hash is needed.
+    """
+    python = [f"{home}/python3*" for home in PYTHON_HOMES]
+    folders = ['"$here"', *python, *(f"{home}/*-packages" for home in python)]
+    startup = " ".join(f"{folder}/{name}" for folder in folders for name in PYTHON_STARTUP)
+    runners = " ".join(f'"$dir/{name}"' for name in RUNNERS)
+    configs = " ".join((*CONFIGS, "/etc/profile.d/*.sh", '"$here"/conftest.py "$here"/pytest.ini'))
+    return f"""
+here=${{PWD%/}}; cd /; set --; IFS=:
+echo "path $PATH:/root/.local/bin"
+for dir in $PATH /root/.local/bin; do set -- "$@" {runners}; done
+unset IFS
+stat -Lc 'file %f %s:%Y:%Z %n' -- "$@" {configs} {startup}
+stat -c 'there %n' -- {" ".join(PLANTED)}
+:
+"""
+
+
+_OPTIONS = ExecOptions(user="root", timeout_s=30.0, limit_bytes=4 * MIB, env={"LC_ALL": "C"})
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -89,29 +83,50 @@ class Fingerprint:
 
 async def fingerprint(box: Box) -> Fingerprint:
     """Take the fingerprint in one command; what cannot be had is named in `lacks`."""
-    result = await box.exec(("sh", "-c", _SCRIPT), _OPTIONS)
+    result = await box.exec(("sh", "-c", _script()), _OPTIONS)
     found = parse(result.text)
     return found if result.ok else Fingerprint(lacks=found.lacks | {"sh"})
 
 
 def parse(text: str) -> Fingerprint:
-    """Read the lines of the script. The first of a name wins: a path with a newline forges none."""
-    runners: dict[str, str] = {}
+    """Read the lines of the script: `path DIRS`, `file MODE STAMP PATH`, `there PATH`.
+
+    The first line about a path wins, and runners are asked for first: a file name with a newline in
+    it forges none of them.
+    """
+    dirs: list[str] = []
+    modes: dict[str, int] = {}
     stamps: dict[str, str] = {}
-    there, lacks = set(), set()
+    there = set()
     for line in text.splitlines():
-        match line.split(" ", 2):
-            case ["runner", name, path]:
-                runners.setdefault(name, path)
-            case ["file", stamp, path]:
-                stamps.setdefault(path, stamp)
-            case ["there", path]:
-                there.add(path)
-            case ["lacks", tool]:
-                lacks.add(tool)
+        match line.split(" ", 3):
+            case ["path", *words] if not dirs:
+                dirs = " ".join(words).split(":")
+            case ["file", mode, stamp, path] if path not in stamps and _HEX.fullmatch(mode):
+                modes[path], stamps[path] = int(mode, 16), stamp
+            case ["there", *words]:
+                there.add(" ".join(words))
+    runners = dict(_resolved(dirs, modes))
+    chosen = set(runners.values())
     return Fingerprint(
-        runners=runners, stamps=stamps, there=frozenset(there), lacks=frozenset(lacks)
+        runners=runners,
+        stamps={
+            path: stamp
+            for path, stamp in stamps.items()
+            if stat.S_ISREG(modes[path]) and (path in chosen or basename(path) not in RUNNERS)
+        },
+        there=frozenset(there),
+        lacks=frozenset() if stamps else frozenset({"stat"}),
     )
+
+
+def _resolved(dirs: list[str], modes: Mapping[str, int]) -> Iterator[tuple[str, str]]:
+    """Name and path of each runner, as a shell finds it."""
+    for name in RUNNERS:
+        for path in (f"{folder}/{name}" for folder in dirs):
+            if stat.S_ISREG(mode := modes.get(path, 0)) and mode & 0o111:
+                yield name, path
+                break
 
 
 def compare(before: Fingerprint, after: Fingerprint) -> tuple[TamperFinding, ...]:

@@ -11,7 +11,7 @@ from pathlib import Path
 from mechagym.errors import TaskError, VerifierError
 from mechagym.records import Verdict
 from mechagym.sandbox.base import Box, ExecOptions, ExecResult
-from mechagym.sandbox.scripts import clear, lay, start
+from mechagym.sandbox.scripts import clear, lay, renew, start
 from mechagym.tasks.model import Step, Task
 from mechagym.verify.base import Exam
 from mechagym.verify.hooks import run_hooks
@@ -19,8 +19,6 @@ from mechagym.verify.papers import CTRF, LOGS, TRANSCRIPT_BYTES, bring_out, read
 from mechagym.verify.rewards import TRANSCRIPT, read_rewards, tail_of
 
 TESTS = "/tests"
-SETUP_S = 60.0
-_LOGS_FOR = 'umask 022; mkdir -p -- "$1" && chown -- "$2" "$1"'
 _ASKS_FOR_CTRF = re.compile(r"^[^#\n]*(?:--ctrf\b|verifier/ctrf\.json)", re.MULTILINE)
 
 
@@ -37,7 +35,7 @@ class TaskTests:
             await run_hooks(exam.step, box, exam.folder, exam.emit)
         if not exam.tests_in_image:
             await lay(box, tests_of(exam.task, exam.step), TESTS)
-        await _fresh_logs(exam, box)
+        await renew(box, LOGS, exam.step.verifier.user or box.info.user)
         result = await _run(exam, box)
         await bring_out(box, exam.folder, exam.emit)
         if exam.task.multi_step:  # the next step's agent must not find them
@@ -65,17 +63,6 @@ def asks_for_ctrf(task: Task, step: Step) -> bool:
 def _folders(task: Task, step: Step) -> list[Path]:
     shared = [task.folder / "tests"] if task.multi_step else []
     return list(dict.fromkeys([*shared, step.tests_dir]))
-
-
-async def _fresh_logs(exam: Exam, box: Box) -> None:
-    await clear(box, LOGS)
-    user = exam.step.verifier.user or box.info.user
-    result = await box.exec(
-        ("sh", "-c", _LOGS_FOR, "sh", LOGS, user), ExecOptions(user="root", timeout_s=SETUP_S)
-    )
-    if not result.ok:
-        said = result.stderr.decode("utf-8", "replace").strip()
-        raise VerifierError(f"cannot make {LOGS} for user {user}: {said}", reason="no_logs_folder")
 
 
 async def _run(exam: Exam, box: Box) -> ExecResult:
