@@ -26,27 +26,34 @@ def agent_box(task: Task, rules: Rules, labels: Labels) -> BoxSpec:
 
 
 def verifier_box(task: Task, step: Step, rules: Rules, labels: Labels) -> BoxSpec:
-    """A box of its own for the verifier: its image if the task has one, else the task's own."""
+    """A second box: from the verifier's own image where it has one, else from the task's."""
     environment = step.verifier.environment or task.environment
     image = image_of(task, rules)
-    if rules.base == "image" and step.verifier.environment and environment.docker_image:
-        image = RegistryImage(reference=environment.docker_image)
-    elif task.verifier_dockerfile is not None:
-        image = _built(task.verifier_dockerfile, f"{task.digest}-tests", environment, rules)
+    if (dockerfile := _own_dockerfile(task, step)) is not None:
+        image = _built(dockerfile, f"{task.digest}-{step.name}-tests", environment, rules)
+    elif _own_image(step) and rules.base == "image":
+        image = RegistryImage(reference=environment.docker_image or "")
     return _spec(task, environment, image, labels)
 
 
 def tests_in_image(task: Task, step: Step) -> bool:
     """Whether the verifier's own image brings `/tests` with it."""
-    own_image = step.verifier.environment and step.verifier.environment.docker_image
-    separate = step.verifier.mode == "separate"
-    return separate and not own_image and task.verifier_dockerfile is not None
+    return _own_dockerfile(task, step) is not None
+
+
+def _own_dockerfile(task: Task, step: Step) -> Path | None:
+    if step.verifier.mode == "shared" or _own_image(step):
+        return None
+    return step.verifier_dockerfile or task.verifier_dockerfile
+
+
+def _own_image(step: Step) -> bool:
+    environment = step.verifier.environment
+    return step.verifier.mode == "separate" and bool(environment and environment.docker_image)
 
 
 def image_of(task: Task, rules: Rules) -> Image:
-    """The image by the rule of the task format: `docker_image`, else the Dockerfile, else a
-    refusal.
-    """
+    """The task format's rule: `docker_image`, else the Dockerfile, else a refusal."""
     environment = task.environment
     dockerfile = task.dockerfile
     if (
