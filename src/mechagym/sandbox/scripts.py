@@ -6,6 +6,7 @@ be it a link or a folder.
 """
 
 from collections.abc import Sequence
+from dataclasses import replace
 from pathlib import Path
 
 from mechagym.errors import SandboxError
@@ -15,13 +16,13 @@ from mechagym.sandbox.base import Box, ExecOptions
 _CLEAR = """
 for path in "$@"; do
     parent=${path%/*}
-    if [ -n "$parent" ] && [ -L "$parent" ]; then rm -f -- "$parent"; fi
+    if [ -L "$parent" ] || [ -f "$parent" ]; then rm -f -- "$parent"; fi
     rm -rf -- "$path" 2>/dev/null
     if [ -L "$path" ]; then echo "$path is still a link"; exit 1; fi
     if [ -e "$path" ] && [ -n "$(ls -A -- "$path")" ]; then echo "$path is not empty"; exit 1; fi
 done
 """
-_MAKE = 'umask 022; mkdir -p -- "$1" && chown -- "$0" "$1"'
+_MAKE = 'umask 022; mkdir -p -- "$1" "$WORKDIR" && chown -- "$OWNER" "$1"'
 _RUNNABLE = """
 [ -n "$(ls -A -- "$1")" ] || exit 1
 find "$1" -name '*.sh' -exec chmod a+rx {} + 2>/dev/null || chmod -R a+rx -- "$1"
@@ -35,7 +36,8 @@ else exec bash "$1"
 fi
 """
 _SHELL = 'command -v bash >/dev/null && exec bash -c "$1"; exec sh -c "$1"'
-_ROOT = ExecOptions(user="root", timeout_s=60.0)
+# an agent may have removed the working directory itself
+_ROOT = ExecOptions(user="root", cwd="/", timeout_s=60.0)
 
 
 def start(path: str) -> tuple[str, ...]:
@@ -50,12 +52,16 @@ def shell(command: str) -> tuple[str, ...]:
 
 async def clear(box: Box, *paths: str) -> None:
     """Remove files, links and folders as root. Raises SandboxError where something is left."""
-    await _as_root(box, "sh", _CLEAR, *paths)
+    await _clear(box, _CLEAR, paths, {})
 
 
 async def renew(box: Box, folder: str, owner: str) -> None:
-    """Make an empty folder for a user of the box, whatever stood there. Raises SandboxError."""
-    await _as_root(box, owner, _CLEAR + _MAKE, folder)
+    """Make an empty folder for a user of the box, whatever stood there. Raises SandboxError.
+
+    The working directory is made too, where an agent removed it: scripts could not start without.
+    """
+    env = {"OWNER": owner, "WORKDIR": box.info.workdir}
+    await _clear(box, _CLEAR + _MAKE, (folder,), env)
 
 
 async def lay(box: Box, folders: Sequence[Path], target: str) -> None:
@@ -73,8 +79,8 @@ async def lay(box: Box, folders: Sequence[Path], target: str) -> None:
         )
 
 
-async def _as_root(box: Box, name: str, script: str, *paths: str) -> None:
-    result = await box.exec(("sh", "-c", script, name, *paths), _ROOT)
+async def _clear(box: Box, script: str, paths: Sequence[str], env: dict[str, str]) -> None:
+    result = await box.exec(("sh", "-c", script, "sh", *paths), replace(_ROOT, env=env))
     if not result.ok:
         said = (result.stdout + result.stderr).decode("utf-8", "replace").strip()
         raise SandboxError(

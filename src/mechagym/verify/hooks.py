@@ -19,7 +19,7 @@ async def run_hooks(step: Step, box: Box, folder: Path, emit: Emit) -> None:
         if hook.service != "main":
             note(emit, "collect_skipped", f"collect {number}: no way into service {hook.service}")
             continue
-        options = ExecOptions(user=hook.user or "root", timeout_s=hook.timeout_s)
+        options = ExecOptions(user=hook.user, timeout_s=hook.timeout_s)
         result = await box.exec(shell(f"exec 2>&1\n{hook.command}"), options)
         folder.mkdir(parents=True, exist_ok=True)
         (folder / f"collect-{number}.txt").write_bytes(result.stdout)

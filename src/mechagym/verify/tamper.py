@@ -58,7 +58,7 @@ def _script() -> str:
     runners = " ".join(f'"$dir/{name}"' for name in RUNNERS)
     configs = " ".join((*CONFIGS, "/etc/profile.d/*.sh", '"$here"/conftest.py "$here"/pytest.ini'))
     return f"""
-here=${{PWD%/}}; cd /; set --; IFS=:
+here=${{HERE%/}}; set --; IFS=:
 echo "path $PATH:/root/.local/bin"
 for dir in $PATH /root/.local/bin; do set -- "$@" {runners}; done
 unset IFS
@@ -66,9 +66,6 @@ stat -Lc 'file %f %s:%Y:%Z %n' -- "$@" {configs} {startup}
 stat -c 'there %n' -- {" ".join(PLANTED)}
 :
 """
-
-
-_OPTIONS = ExecOptions(user="root", timeout_s=30.0, limit_bytes=4 * MIB, env={"LC_ALL": "C"})
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -83,7 +80,14 @@ class Fingerprint:
 
 async def fingerprint(box: Box) -> Fingerprint:
     """Take the fingerprint in one command; what cannot be had is named in `lacks`."""
-    result = await box.exec(("sh", "-c", _script()), _OPTIONS)
+    options = ExecOptions(
+        cwd="/",
+        user="root",
+        env={"LC_ALL": "C", "HERE": box.info.workdir},
+        timeout_s=30.0,
+        limit_bytes=4 * MIB,
+    )
+    result = await box.exec(("sh", "-c", _script()), options)
     found = parse(result.text)
     return found if result.ok else Fingerprint(lacks=found.lacks | {"sh"})
 
