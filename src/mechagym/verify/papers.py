@@ -48,7 +48,7 @@ class Transcript:
         except OSError as error:
             self._error = error
         if self._error is not None:
-            raise NoSpace(f"{self._path.parent}: {self._error.strerror}") from self._error
+            raise _full(self._path.parent, self._error) from self._error
 
     def close(self) -> None:
         """Let go of the file."""
@@ -57,11 +57,17 @@ class Transcript:
 
 @contextmanager
 def transcript(folder: Path) -> Iterator[Transcript]:
-    """Begin the test output of an exam; what an earlier one left in the folder goes."""
-    folder.mkdir(parents=True, exist_ok=True)
-    for name in (*PAPERS, TRANSCRIPT):
-        _remove(folder / name)
-    papers = Transcript(folder / TRANSCRIPT)
+    """Begin the test output of an exam; what an earlier one left in the folder goes.
+
+    Raises NoSpace.
+    """
+    try:
+        folder.mkdir(parents=True, exist_ok=True)
+        for name in (*PAPERS, TRANSCRIPT):
+            _remove(folder / name)
+        papers = Transcript(folder / TRANSCRIPT)
+    except OSError as error:
+        raise _full(folder, error) from error
     try:
         yield papers
     finally:
@@ -121,6 +127,10 @@ async def _only_papers(box: Box, incoming: Path) -> list[str]:
         except MechagymError as error:
             refused.append(f"{name}: {error.message}")
     return refused
+
+
+def _full(folder: Path, error: OSError) -> NoSpace:
+    return NoSpace(f"{folder}: cannot keep the test output: {error.strerror}")
 
 
 def _remove(path: Path) -> None:
