@@ -62,7 +62,7 @@ here=${{HERE%/}}; set --; IFS=:
 echo "path $PATH:/root/.local/bin"
 for dir in $PATH /root/.local/bin; do set -- "$@" {runners}; done
 unset IFS
-stat -Lc 'file %f %s:%Y:%Z %n' -- "$@" {configs} {startup}
+stat -L -c 'file %f %s:%Y:%Z %n' -- "$@" {configs} {startup}
 stat -c 'there %n' -- {" ".join(PLANTED)}
 :
 """
