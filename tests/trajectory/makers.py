@@ -1,6 +1,7 @@
 """Tries told in events."""
 
 from collections.abc import Sequence
+from dataclasses import replace
 from datetime import UTC, datetime, timedelta
 
 from mechagym.events import (
@@ -184,3 +185,10 @@ def job_events(trials: int = 1) -> Sequence[Event]:
 
 def collected(source: str, target: str, files: int = 1) -> ArtifactCollected:
     return ArtifactCollected(source=source, target=target, files=files, size_bytes=9)
+
+
+def replace_key(number: int) -> TrialKey:
+    """Another repetition of the same cell."""
+    return replace(
+        KEY, trial_id=f"trial{number}", trial_name=f"{KEY.task}__{number:07d}", repeat=number
+    )

@@ -10,10 +10,12 @@ import os
 import re
 import shutil
 import stat
-import tempfile
+import threading
 from collections.abc import Iterator
 from pathlib import Path
 from typing import Any
+
+from pydantic_core import to_json
 
 from mechagym.trajectory.redact import Redactor
 
@@ -28,19 +30,30 @@ def safe_name(name: str) -> str:
 
 
 def write_file(path: Path, data: bytes) -> None:
-    """Put a whole file at `path`. Raises OSError."""
-    path.parent.mkdir(parents=True, exist_ok=True)
-    with tempfile.NamedTemporaryFile(dir=path.parent, prefix=".", delete=False) as file:
+    """Put a whole file at `path`, making its folder where needed. Raises OSError."""
+    whole = path.with_name(f".{path.name}.{os.getpid()}.{threading.get_ident()}")
+    try:
         try:
-            file.write(data)
-            file.flush()
-            os.fsync(file.fileno())
-            os.fchmod(file.fileno(), 0o644)
-            clear(path, keep_file=True)
-            Path(file.name).replace(path)
-        except BaseException:
-            Path(file.name).unlink(missing_ok=True)
-            raise
+            _flushed(whole, data)
+        except FileNotFoundError:
+            path.parent.mkdir(parents=True, exist_ok=True)
+            _flushed(whole, data)
+        try:
+            whole.replace(path)  # also over a link: the link is replaced
+        except IsADirectoryError:
+            shutil.rmtree(path)
+            whole.replace(path)
+    except BaseException:
+        whole.unlink(missing_ok=True)
+        raise
+
+
+def _flushed(path: Path, data: bytes) -> None:
+    flags = os.O_WRONLY | os.O_CREAT | os.O_EXCL | getattr(os, "O_NOFOLLOW", 0)
+    with os.fdopen(os.open(path, flags, 0o644), "wb") as file:
+        file.write(data)
+        file.flush()
+        os.fsync(file.fileno())
 
 
 def write_text(path: Path, text: str, redactor: Redactor) -> None:
@@ -50,28 +63,36 @@ def write_text(path: Path, text: str, redactor: Redactor) -> None:
 
 def write_json(path: Path, value: Any, redactor: Redactor) -> None:
     """Put a redacted JSON value at `path`."""
-    text = json.dumps(redactor.value(value), indent=2, ensure_ascii=False, default=str)
-    write_file(path, text.encode("utf-8", "replace"))
+    data = _dump(value)
+    if redactor.data(data) is not data:
+        data = _dump(redactor.value(value))
+    write_file(path, data)
 
 
-def read_json(path: Path) -> Any:
-    """What stands in a JSON file; None where there is none, or a torn one."""
+def _dump(value: Any) -> bytes:
     try:
-        return json.loads(path.read_bytes())
-    except (OSError, ValueError):
-        return None
+        return to_json(value, indent=2) + b"\n"
+    except ValueError:  # lone surrogates, of broken UTF-8
+        text = json.dumps(value, indent=2, ensure_ascii=False, default=str)
+        return text.encode("utf-8", "replace") + b"\n"
 
 
-def clear(path: Path, *, keep_file: bool = False) -> None:
-    """Remove what is at `path`; `keep_file` leaves a regular file, which a rename replaces."""
+def is_whole_json(path: Path) -> bool:
+    """Whether a JSON object that we wrote is there to its end; not parsed, so this is quick."""
     try:
-        mode = path.lstat().st_mode
-    except FileNotFoundError:
-        return
-    if stat.S_ISDIR(mode):
+        with path.open("rb") as file:
+            file.seek(-3, os.SEEK_END)
+            return file.read() == b"\n}\n"
+    except OSError:
+        return False
+
+
+def clear(path: Path) -> None:
+    """Remove what is at `path`: a folder with all in it, a link itself."""
+    if path.is_dir() and not path.is_symlink():
         shutil.rmtree(path)
-    elif not (keep_file and stat.S_ISREG(mode)):
-        path.unlink()
+    else:
+        path.unlink(missing_ok=True)
 
 
 def regular_files(folder: Path) -> Iterator[Path]:

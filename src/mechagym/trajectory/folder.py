@@ -13,11 +13,11 @@ from typing import Any
 
 from mechagym.events import Event
 from mechagym.records import TrialKey, TrialRecord, TryRecord, now, to_json
-from mechagym.trajectory import atif, harbor, log
+from mechagym.trajectory import atif, harbor, harbor_job, log
 from mechagym.trajectory.artifacts import manifest
 from mechagym.trajectory.files import (
+    is_whole_json,
     publish,
-    read_json,
     safe_name,
     scrub,
     write_file,
@@ -55,11 +55,13 @@ class JobFolder:
         return folder
 
     def begin(self, keys: Sequence[TrialKey]) -> None:
-        """Write `config.json` and `lock.json` of the job and of each trial that has none yet."""
-        self._json("config.json", harbor.job_config(self._sheet, keys, self.root.absolute()))
-        if read_json(self.root / "lock.json") is None:
-            self._json("lock.json", harbor.job_lock(self._sheet, keys, now()))
-        self._json("result.json", harbor.job_result(self._sheet, (), (), now()))
+        """Write the job's `config.json`; its `lock.json` and `result.json` where there are none."""
+        self._json("config.json", harbor_job.job_config(self._sheet, keys, self.root.absolute()))
+        if not is_whole_json(self.root / "lock.json"):
+            self._json("lock.json", harbor_job.job_lock(self._sheet, keys, now()))
+        if not is_whole_json(self.root / "result.json"):
+            nothing_yet = harbor_job.job_result(self._sheet, (), total=len(keys), at=now())
+            self._json("result.json", nothing_yet)
 
     def write_trial(self, record: TrialRecord, events: Sequence[Event]) -> None:
         """Write or rewrite all files of a trial that has ended; `result.json` comes last."""
@@ -85,13 +87,13 @@ class JobFolder:
 
     def write_job(self, records: Sequence[TrialRecord], events: Sequence[Event]) -> None:
         """Write `result.json` and `job.log` of the job from its trials and its own events."""
-        self._json("result.json", harbor.job_result(self._sheet, records, events, now()))
+        result = harbor_job.job_result(self._sheet, records, events=events, at=now())
+        self._json("result.json", result)
         write_text(self.root / "job.log", log.lines(events) + log.summary(records), self._redactor)
 
     def is_whole(self, trial_name: str) -> bool:
         """Whether a trial's `result.json` is there and complete."""
-        result = read_json(self.trial_dir(trial_name) / "result.json")
-        return isinstance(result, dict) and "finished_at" in result
+        return is_whole_json(self.trial_dir(trial_name) / "result.json")
 
     def _write_try(self, key: TrialKey, attempt: TryRecord, events: Sequence[Event]) -> None:
         folder = self.try_dir(key.trial_name, attempt.number)

@@ -1,4 +1,4 @@
-"""Our records in Harbor's words: the dicts of its `config.json`, `lock.json` and `result.json`.
+"""A trial in Harbor's words: the dicts of its `config.json`, `lock.json` and `result.json`.
 
 Pure folds. Ids are UUIDs there, so ours are hashed into one; costs are summed over all tries,
 everything else is the counted try's.
@@ -11,18 +11,16 @@ from pathlib import Path
 from typing import Any
 from uuid import NAMESPACE_URL, UUID, uuid5
 
-from mechagym.events import AgentSpent, Event, JobEnded, JobStarted
+from mechagym.events import AgentSpent, Event
 from mechagym.records import (
     ErrorRecord,
     Json,
-    Outcome,
     Phase,
     PhaseTime,
     Spend,
     StepRecord,
     TrialKey,
     TrialRecord,
-    TryRecord,
     Verdict,
 )
 from mechagym.trajectory.atif import prompt_tokens
@@ -55,45 +53,15 @@ def uuid_of(own_id: str) -> UUID:
     return uuid5(NAMESPACE_URL, f"mechagym:{own_id}")
 
 
-def job_config(sheet: JobSheet, keys: Sequence[TrialKey], folder: Path) -> Dict:
-    """`config.json` of a job; Harbor ignores the part that is ours."""
-    agents = {(key.agent, key.model): _agent(key) for key in keys}
-    tasks = {key.task_digest: _task(sheet, key) for key in keys}
-    return {
-        "job_name": sheet.name or folder.name,
-        "jobs_dir": str(folder.parent),
-        "n_attempts": max(1, sheet.repeats),
-        "n_concurrent_trials": max(1, sheet.concurrent),
-        "timeout_multiplier": sheet.timeout_multiplier,
-        "retry": {"max_retries": sheet.retries},
-        "environment": _environment(sheet.sandbox),
-        "agents": list(agents.values()),
-        "datasets": [],
-        "tasks": list(tasks.values()),
-        "mechagym": dict(sheet.config),
-    }
-
-
-def job_lock(sheet: JobSheet, keys: Sequence[TrialKey], created_at: datetime) -> Dict:
-    """`lock.json` of a job: what it was resolved to."""
-    return {
-        "schema_version": 3,
-        "created_at": created_at.isoformat(),
-        "n_concurrent_trials": max(1, sheet.concurrent),
-        "retry": {"max_retries": sheet.retries},
-        "trials": [trial_lock(sheet, key) for key in keys],
-    }
-
-
 def trial_config(sheet: JobSheet, key: TrialKey, folder: Path) -> Dict:
     """`config.json` of a trial."""
     return {
-        "task": _task(sheet, key),
+        "task": task_of(sheet, key),
         "trial_name": folder.name,
         "trials_dir": str(folder.parent),
         "timeout_multiplier": sheet.timeout_multiplier,
-        "agent": _agent(key),
-        "environment": _environment(sheet.sandbox),
+        "agent": agent_of(key),
+        "environment": environment_of(sheet.sandbox),
         "verifier": {},
         "job_id": str(uuid_of(key.job_id)),
     }
@@ -102,13 +70,13 @@ def trial_config(sheet: JobSheet, key: TrialKey, folder: Path) -> Dict:
 def trial_lock(sheet: JobSheet, key: TrialKey) -> Dict:
     """`lock.json` of a trial."""
     digest = key.task_digest.removeprefix("sha256:").lower()
-    task = _task(sheet, key)
+    task = task_of(sheet, key)
     return {
         "schema_version": 2,
         "task": {"name": key.task, "type": "local", "digest": f"sha256:{digest.zfill(64)}"} | task,
         "timeout_multiplier": sheet.timeout_multiplier,
-        "agent": _agent(key),
-        "environment": _environment(sheet.sandbox),
+        "agent": agent_of(key),
+        "environment": environment_of(sheet.sandbox),
         "verifier": {},
     }
 
@@ -128,7 +96,7 @@ def trial_result(
         "source": key.dataset or None,
         "task_checksum": key.task_digest,
         "config": config,
-        "agent_info": _agent_info(key),
+        "agent_info": agent_info_of(key),
         "agent_result": _agent_result(record, events),
         "verifier_result": _verdict(counted.verdict),
         "exception_info": _exception(counted.error, counted.ended_at),
@@ -139,27 +107,6 @@ def trial_result(
         "agent_execution": _span(counted.phases, Phase.AGENT),
         "verifier": _span(counted.phases, Phase.VERIFY),
         "step_results": [_step(step) for step in counted.steps] or None,
-    }
-
-
-def job_result(
-    sheet: JobSheet, records: Sequence[TrialRecord], events: Sequence[Event], at: datetime
-) -> Dict:
-    """`result.json` of a job, from its trials' records and its own events, as of `at`."""
-    began = [event.at for event in events if isinstance(event.body, JobStarted)]
-    ended = [event.at for event in events if isinstance(event.body, JobEnded)]
-    counts = [event.body.trials for event in events if isinstance(event.body, JobStarted)]
-    started = min([*began, *(record.tries[0].started_at for record in records)], default=at)
-    total = max([*counts, len(records)])
-    job_id = sheet.job_id or (records[0].key.job_id if records else sheet.name)
-    return {
-        "id": str(uuid_of(job_id)),
-        "started_at": started.isoformat(),
-        "updated_at": at.isoformat(),
-        "finished_at": ended[-1].isoformat() if ended else None,
-        "n_total_trials": total,
-        "stats": _stats(records, total),
-        "trial_results": [],
     }
 
 
@@ -190,17 +137,20 @@ def metrics(record: TrialRecord) -> Dict:
     }
 
 
-def _task(sheet: JobSheet, key: TrialKey) -> Dict:
+def task_of(sheet: JobSheet, key: TrialKey) -> Dict:
+    """Where the task came from."""
     path = sheet.task_folders.get(key.task_digest) or Path(key.dataset, key.task)
     return {"path": str(path), "source": key.dataset or None}
 
 
-def _agent(key: TrialKey) -> Dict:
+def agent_of(key: TrialKey) -> Dict:
+    """The agent as it is configured; `provider:name` of a model is `provider/name` there."""
     name, _, version = key.agent.partition("@")
     return {"name": name, "model_name": _model(key.model), "kwargs": {"version": version}}
 
 
-def _agent_info(key: TrialKey) -> Dict:
+def agent_info_of(key: TrialKey) -> Dict:
+    """The agent as it ran."""
     name, _, version = key.agent.partition("@")
     provider, colon, model = (key.model or "").partition(":")
     info = {"name": model if colon else provider, "provider": provider if colon else None}
@@ -212,11 +162,11 @@ def _agent_info(key: TrialKey) -> Dict:
 
 
 def _model(model: str | None) -> str | None:
-    """`provider:name` is `provider/name` there."""
     return model.replace(":", "/", 1) if model else None
 
 
-def _environment(sandbox: str) -> Dict:
+def environment_of(sandbox: str) -> Dict:
+    """Our backend, by a name that Harbor knows or an import path that says whose it is."""
     if sandbox in KNOWN_ENVIRONMENTS:
         return {"type": sandbox}
     return {"import_path": f"mechagym.sandbox:{safe_name(sandbox)}"}
@@ -232,7 +182,8 @@ def _spend(spend: Spend) -> Dict:
     }
 
 
-def _tokens(spend: Spend) -> Dict:
+def tokens_of(spend: Spend) -> Dict:
+    """Tokens as Harbor counts them: input with what was cached, output with reasoning."""
     usage = spend.usage
     return {
         "n_input_tokens": prompt_tokens(usage),
@@ -248,8 +199,8 @@ def _agent_result(record: TrialRecord, events: Sequence[Event]) -> Dict:
         if isinstance(event.body, AgentSpent):
             model = event.body.model or record.key.model or "unknown"
             by_model[model] = by_model.get(model, Spend()) + event.body.spend
-    return _tokens(record.spend) | {
-        "model_usage": {model: _tokens(spend) for model, spend in by_model.items()} or None,
+    return tokens_of(record.spend) | {
+        "model_usage": {model: tokens_of(spend) for model, spend in by_model.items()} or None,
         "metadata": {
             "outcome": record.outcome.value,
             "graded": record.graded,
@@ -288,47 +239,3 @@ def _span(times: Iterable[PhaseTime], *phases: Phase) -> Dict | None:
     ends = [time.started_at + timedelta(seconds=time.duration_s) for time in found]
     started = min(time.started_at for time in found)
     return {"started_at": started.isoformat(), "finished_at": max(ends).isoformat()}
-
-
-def _stats(records: Sequence[TrialRecord], total: int) -> Dict:
-    spend = sum((record.spend for record in records), Spend())
-    groups: dict[str, list[TrialRecord]] = {}
-    for record in records:
-        info = _agent_info(record.key)
-        model = (info["model_info"] or {}).get("name")
-        parts = [info["name"], model, record.key.dataset or "adhoc"]
-        groups.setdefault("__".join(part for part in parts if part), []).append(record)
-    return _tokens(spend) | {
-        "n_completed_trials": len(records),
-        "n_errored_trials": sum(record.counted.error is not None for record in records),
-        "n_running_trials": 0,
-        "n_pending_trials": total - len(records),
-        "n_cancelled_trials": sum(record.outcome is Outcome.CANCELLED for record in records),
-        "n_retries": sum(len(record.tries) - 1 for record in records),
-        "evals": {name: _eval(group) for name, group in groups.items()},
-    }
-
-
-def _eval(records: Sequence[TrialRecord]) -> Dict:
-    """One cell of agent × model × dataset. The mean is over graded trials only."""
-    rewards: dict[str, dict[str, list[str]]] = {}
-    failures: dict[str, list[str]] = {}
-    graded = [record.reward for record in records if record.reward is not None]
-    for record in records:
-        name, counted = safe_name(record.key.trial_name), record.counted
-        for criterion, value in _rewards(counted).items():
-            rewards.setdefault(criterion, {}).setdefault(str(float(value)), []).append(name)
-        if counted.error:
-            failures.setdefault(counted.error.type, []).append(name)
-    return {
-        "n_trials": len(graded),
-        "n_errors": sum(map(len, failures.values())),
-        "metrics": [{"mean": sum(graded) / len(graded)}] if graded else [],
-        "pass_at_k": {},
-        "reward_stats": rewards,
-        "exception_stats": failures,
-    }
-
-
-def _rewards(attempt: TryRecord) -> Mapping[str, float]:
-    return attempt.verdict.rewards if attempt.verdict else {}
