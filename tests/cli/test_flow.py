@@ -6,10 +6,16 @@ import signal
 import subprocess
 import sys
 import time
+from collections.abc import Iterator
+from contextlib import contextmanager
 from pathlib import Path
 
+import anyio
 import pytest
 
+from mechagym import config
+from mechagym.events import ToolCalled
+from mechagym.store import Store
 from tests.cli.conftest import Cli
 
 SANDBOX = "memory"
@@ -190,52 +196,54 @@ def test_check_run_proves_tasks(cli, tasks: Path):
     assert "proved" in result.stdout
 
 
-def start(*args: str) -> subprocess.Popen[str]:
-    return subprocess.Popen(
-        [sys.executable, "-m", "mechagym", *args],
+@contextmanager
+def running(home: Path, job: str) -> Iterator[subprocess.Popen[str]]:
+    """A job in a process of its own, whose agent is at work; killed at the end, come what may."""
+    (home / "script.yaml").write_text(SCRIPT)
+    options = ("-a", "scripted", "--set", f"agent.script={home / 'script.yaml'}", "--name", job)
+    process = subprocess.Popen(
+        [sys.executable, "-m", "mechagym", "run", "tasks", *options],
         stdout=subprocess.PIPE,
         stderr=subprocess.PIPE,
         text=True,
     )
+    try:
+        while not anyio.run(at_work, job):
+            assert process.poll() is None, process.communicate()
+            time.sleep(0.2)
+        yield process
+    finally:
+        process.kill()
+        process.communicate()
 
 
-def wait_for_agent(cli, job: str) -> None:
-    """Until the agent of a trial works: its events say so."""
-    deadline = time.monotonic() + 60
-    while time.monotonic() < deadline:
-        shown = cli("jobs", "show", job, "--trials", "--json")
-        if shown.exit_code == 0 and '"running"' in shown.stdout:
-            return
-        time.sleep(0.2)
-    raise AssertionError("no trial began")
+async def at_work(job: str) -> bool:
+    """Whether an agent of the job has called a tool."""
+    async with Store.open(config.load().store) as store:
+        row = await store.find_job(job)
+        trials = await store.trials(row.job_id) if row else []
+        events = [event for t in trials for event in await store.events(t.key.trial_id)]
+    return any(isinstance(event.body, ToolCalled) for event in events)
 
 
 def test_ctrl_c_stops_in_order_and_says_how_to_go_on(cli, tasks: Path, home: Path):
-    script = home / "script.yaml"
-    script.write_text(SCRIPT)
-    options = ("-a", "scripted", "--set", f"agent.script={script}", "--name", "third")
-    with start("run", str(tasks), *options) as process:
-        wait_for_agent(cli, "third")
+    with running(home, "third") as process:
         process.send_signal(signal.SIGINT)
         out, err = process.communicate(timeout=60)
     assert process.returncode == 130, err
     assert "third cancelled" in out
     assert "to go on: mechagym jobs resume third" in out
     assert "Traceback" not in err
-    script.write_text("- {kind: exec, command: echo hello > greeting.txt}\n")
+    (home / "script.yaml").write_text("- {kind: exec, command: echo hello > greeting.txt}\n")
     resumed = cli("jobs", "resume", "third")
     assert resumed.exit_code == 0, resumed.output
     assert " 2/2 " in resumed.stdout
 
 
 def test_a_job_is_stopped_from_elsewhere(cli, tasks: Path, home: Path):
-    script = home / "script.yaml"
-    script.write_text(SCRIPT)
-    options = ("-a", "scripted", "--set", f"agent.script={script}", "--name", "fourth")
-    with start("run", str(tasks), *options) as process:
-        wait_for_agent(cli, "fourth")
+    with running(home, "fourth") as process:
         second = cli("jobs", "resume", "fourth")
-        assert second.exit_code == 2
+        assert second.exit_code == 2, second.output
         assert f"process {process.pid}" in second.stderr
         told = cli("jobs", "stop", "fourth")
         assert f"process {process.pid}" in told.stdout
