@@ -1,0 +1,24 @@
+"""`docs/command-line.md` names what there is, and its job file is one."""
+
+import re
+from pathlib import Path
+
+from mechagym.cli import app
+from mechagym.cli.job_file import JobEntry, job_entry
+from mechagym.config import Written
+
+PAGE = (Path(__file__).parents[2] / "docs/command-line.md").read_text()
+
+
+def test_it_names_every_command_and_setting():
+    for name in app.COMMANDS:
+        assert re.search(rf"^\| `{name}\b", PAGE, re.MULTILINE), name
+    for name in Written.model_fields:
+        assert f"| `{name}` | `MECHAGYM_{name.upper()}`" in PAGE
+
+
+def test_its_job_file_says_every_key(tmp_path: Path):
+    file = tmp_path / "nightly.yaml"
+    file.write_text(PAGE.split("```yaml\n")[1].split("```")[0])
+    entry = job_entry(file, {}, ())
+    assert entry.model_fields_set == set(JobEntry.model_fields)
