@@ -9,10 +9,11 @@ from typing import Literal
 import anyio
 from rich.text import Text
 
+from mechagym.cli.job_file import fresh_name
 from mechagym.cli.launch import STOPPED, UNGRADED, Order, Showing, run_shown
 from mechagym.cli.terminal.page import GREEN, RED, YELLOW, Column, Page
 from mechagym.config import Settings
-from mechagym.records import Outcome, TrialRecord, now
+from mechagym.records import Outcome, TrialRecord
 from mechagym.run.config import AgentChoice, JobConfig, Pace, Sources
 from mechagym.tasks.dataset import Dataset
 from mechagym.tasks.lint import Finding, Severity, lint_task, unreadable
@@ -106,7 +107,7 @@ def proof_of(task: Task, trials: Sequence[TrialRecord]) -> Proof:
 
 def _job(settings: Settings, tasks: Sequence[Task], repeats: int) -> JobConfig:
     return JobConfig(
-        name=f"{now():%Y%m%d-%H%M%S}-check",
+        name=fresh_name("check"),
         sources=Sources(sources=tuple(str(task.folder) for task in tasks)),
         agents=(AgentChoice(name=ORACLE), AgentChoice(name=NOP)),
         out_dir=settings.jobs_dir,

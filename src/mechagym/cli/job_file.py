@@ -14,7 +14,7 @@ from mechagym.cli.sources import sources_of
 from mechagym.cli.written import faults_of, read_written
 from mechagym.config import Settings
 from mechagym.errors import ConfigError
-from mechagym.records import now
+from mechagym.records import new_id, now
 from mechagym.run.config import AgentChoice, JobConfig, Pace, Rules, Sources
 
 
@@ -115,7 +115,7 @@ def job_entry(file: Path | None, flags: Mapping[str, object], sets: Sequence[str
 def job_config(entry: JobEntry, settings: Settings) -> JobConfig:
     """The frozen config: what the entry says, else the settings, else the defaults."""
     return JobConfig(
-        name=entry.name or _fresh_name(entry),
+        name=entry.name or fresh_name(_first_agent(entry)),
         sources=Sources(
             sources=tuple(map(_settled, sources_of(settings, entry.sources))),
             include=entry.include,
@@ -162,10 +162,13 @@ def _settled(source: str) -> str:
     return str(path.absolute()) if path.exists() else source
 
 
-def _fresh_name(entry: JobEntry) -> str:
-    """When it began and who: sorts by time, and tells a person what it was."""
-    who = entry.agents[0].name.rpartition(":")[2] if entry.agents else "job"
-    return f"{now():%Y%m%d-%H%M%S}-{who}"
+def fresh_name(who: str) -> str:
+    """When it began, what it is, and a word that tells it from one of the same second."""
+    return f"{now():%Y%m%d-%H%M%S}-{who}-{new_id(4).lower()}"
+
+
+def _first_agent(entry: JobEntry) -> str:
+    return entry.agents[0].name.rpartition(":")[2] if entry.agents else "job"
 
 
 def _agent(text: str) -> dict[str, str]:
