@@ -16,10 +16,12 @@ from statistics import median
 
 import anyio
 import anyio.lowlevel
+from sqlalchemy import bindparam, update
 
 from mechagym.events import MessageSaid, ToolReturned, TrialEnded, TryEnded, TryStarted
 from mechagym.records import Outcome, Phase, PhaseTime, Spend, TrialKey, TryRecord, Verdict, now
 from mechagym.store import JobRow, Store, TrialFilter, TrialPage
+from mechagym.store.tables import trials as table
 
 EVENTS_S = 5.0
 EVENTS_PER_TICK = 200
@@ -70,6 +72,39 @@ async def make_job(store: Store, name: str, trials: int) -> None:
         if number % 500 == 0:
             await store.flush()
     await store.flush()
+
+
+async def fill(store: Store, name: str, trials: int) -> None:
+    """A job whose trials have all ended, written straight into the table: events take minutes."""
+    job = JobRow(job_id=name, name=name, config="{}", config_digest="", folder="", created_at=now())
+    await store.create_job(job, [key(name, number) for number in range(trials)])
+    values = [
+        {
+            "of": f"{name}-{number}",
+            "to_outcome": record.outcome.value,
+            "to_reward": record.verdict.reward if record.verdict else None,
+            "to_nano": record.spend.billed_nano,
+            "to_s": (record.ended_at - record.started_at).total_seconds(),
+            "to_at": record.started_at,
+        }
+        for number in range(trials)
+        if (record := ended(number))
+    ]
+    change = (
+        update(table)
+        .where(table.c.id == bindparam("of"))
+        .values(
+            state="ended",
+            graded=True,
+            tries=1,
+            outcome=bindparam("to_outcome"),
+            reward=bindparam("to_reward"),
+            billed_nano=bindparam("to_nano"),
+            duration_s=bindparam("to_s"),
+            started_at=bindparam("to_at"),
+        )
+    )
+    await store._database.write(lambda connection: connection.execute(change, values))
 
 
 async def events_per_second(store: Store) -> float:
@@ -150,7 +185,7 @@ async def main(url: str) -> int:
         show(
             "10,000 finished trials loaded", await seconds(lambda: store.records("ten"), 3), "s", 2
         )
-        await make_job(store, "many", MANY - FINISHED)
+        await fill(store, "many", MANY - FINISHED)
         show("a page of 100,000 trials, slowest of 21", await lists(store), "s", 0.05)
     show("opening", await seconds(lambda: reopen(url), 5), "s", 0.1)
     return 1 if missed else 0

@@ -321,6 +321,22 @@ async def test_trials_are_searched_filtered_and_sorted(url: str):
         assert sorted(seen) == sorted(key.trial_id for key in keys)
 
 
+@pytest.mark.parametrize("wanted", [TrialFilter(), TrialFilter(job_id="job-id")], ids=str)
+async def test_what_has_no_reward_is_listed_last(url: str, wanted: TrialFilter):
+    async with Store.open(url) as store:
+        keys = await a_store_with(store, trials=4)
+        for key, reward in zip(keys, (None, 1.0, 0.0, None), strict=True):
+            tell(store, key, a_try(1, reward=reward))
+        await store.flush()
+        for descending, expected in (
+            (True, [1.0, 0.0, None, None]),
+            (False, [0.0, 1.0, None, None]),
+        ):
+            page = TrialPage(order="reward", descending=descending)
+            found = await store.search_trials(wanted, page)
+            assert [row.reward for row in found] == expected
+
+
 async def test_ten_thousand_trials_are_one_query(url: str):
     async with Store.open(url) as store:
         job = a_job()

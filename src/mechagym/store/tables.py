@@ -28,6 +28,10 @@ from sqlalchemy import (
 REVISION = "0001"
 """The newest revision under `migrations/versions`, known here so that opening needs no alembic."""
 
+ORDERS = ("started_at", "task", "outcome", "reward", "billed_nano", "duration_s")
+FILTERS = ("job_id", "state", "outcome", "dataset", "task", "agent", "model")
+LISTED = (*FILTERS, "started_at", "reward", "billed_nano", "duration_s", "id")
+
 metadata = MetaData()
 Counter = BigInteger().with_variant(Integer, "sqlite")
 
@@ -96,15 +100,9 @@ trials = Table(
     Column("started_at", UtcTime),
     Column("ended_at", UtcTime),
     Index("ix_trials_job", "job_id", "ordinal"),
-    *(
-        Index(f"ix_trials_{filtered}_{sorted_}", *dict.fromkeys((filtered, sorted_, "id")))
-        for filtered in ("outcome", "state", "agent", "task")
-        for sorted_ in ("started_at", "billed_nano")
-    ),
-    *(
-        Index(f"ix_trials_{sorted_}", sorted_, "id")
-        for sorted_ in ("started_at", "reward", "billed_nano", "duration_s")
-    ),
+    # for lists: one to filter on any columns without reading rows, and one per order
+    Index("ix_trials_list", *LISTED),
+    *(Index(f"ix_trials_{order}", order, "id") for order in ORDERS),
 )
 
 tries = Table(

@@ -66,10 +66,10 @@ def _jobs_and_trials() -> None:
         sa.Column("ended_at", TIME),
     )
     op.create_index("ix_trials_job", "trials", ["job_id", "ordinal"])
-    for filtered in ("outcome", "state", "agent", "task"):
-        for order in ("started_at", "billed_nano"):
-            op.create_index(f"ix_trials_{filtered}_{order}", "trials", [filtered, order, "id"])
-    for order in ("started_at", "reward", "billed_nano", "duration_s"):
+    filters = ["job_id", "state", "outcome", "dataset", "task", "agent", "model"]
+    numbers = ["started_at", "reward", "billed_nano", "duration_s"]
+    op.create_index("ix_trials_list", "trials", [*filters, *numbers, "id"])
+    for order in (*numbers, "task", "outcome"):
         op.create_index(f"ix_trials_{order}", "trials", [order, "id"])
 
 
