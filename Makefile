@@ -33,6 +33,7 @@ parts-demo:
 
 parts-test:
 	-@scripts/install-parts --test
+	-@scripts/install-harbor
 
 .venv/bin/python:
 	@test -n "$(PYTHON)" || { echo "mechagym needs Python 3.11 or newer" >&2; exit 1; }
