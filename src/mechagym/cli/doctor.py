@@ -18,7 +18,7 @@ if TYPE_CHECKING:
 def doctor(ctx: click.Context, settings: "Settings", as_json: bool) -> None:
     """Say what works on this host, and what to do about the rest.
 
-    Exit code 1 if no sandbox is usable or a part is lacking.
+    Exit code 1 if no sandbox that isolates is usable, or a part is lacking.
     """
     if ctx.invoked_subcommand is not None:
         return
@@ -31,7 +31,8 @@ def doctor(ctx: click.Context, settings: "Settings", as_json: bool) -> None:
     probes = anyio.run(_probes, settings)
     doctor_page(settings, parts, probes, as_json=as_json)
     lacking = any(part.state == "lacking" for part in parts)
-    raise SystemExit(1 if lacking or not any(probe.usable for probe in probes) else 0)
+    isolated = any(probe.usable and probe.isolation != "none" for probe in probes)
+    raise SystemExit(0 if isolated and not lacking else 1)
 
 
 async def _probes(settings: "Settings") -> "list[Probe]":

@@ -32,12 +32,15 @@ def doctor_page(
 
 def as_part(probe: Probe) -> Part:
     """A backend as a part: one of many, so that none of them alone is lacking."""
-    evidence = f": {', '.join(probe.evidence)}" if probe.evidence else ""
+    if not probe.usable:
+        why = probe.reason or "not usable"
+        return Part(name=probe.backend, state="absent", seen=why, remedy=probe.remedy)
+    isolates = probe.isolation != "none"
+    level = probe.isolation if isolates else "isolates nothing"
     return Part(
         name=probe.backend,
-        state="fine" if probe.usable else "absent",
-        seen=f"{probe.isolation}{evidence}" if probe.usable else (probe.reason or "not usable"),
-        remedy=None if probe.usable else probe.remedy,
+        state="fine" if isolates else "absent",
+        seen=": ".join(filter(None, (level, ", ".join(probe.evidence)))),
     )
 
 
