@@ -1,8 +1,9 @@
 """What the pages say is so: commands exist with these options, links lead somewhere, sessions run.
 
 A fenced block ```console shows commands (after `$ `, going on after `> `) and what they print: each
-command is parsed by the command line itself. A block ```console run is a session that works as it stands, in a folder
-that holds `examples/` and nothing else: the test runs a page's sessions in one shell, in order.
+command is parsed by the command line itself. A block ```console run is a session that works as it
+stands, in a folder that holds `examples/` and nothing else: the test runs a page's sessions in one
+shell, in order.
 """
 
 import os
