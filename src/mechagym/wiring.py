@@ -5,7 +5,7 @@ A name is an entry point of `mechagym.agents` or `mechagym.sandboxes`, or `packa
 
 from collections.abc import AsyncIterator, Mapping, Sequence
 from contextlib import AsyncExitStack, asynccontextmanager
-from dataclasses import replace
+from dataclasses import dataclass, replace
 from importlib import import_module
 from importlib.metadata import EntryPoint, entry_points
 from typing import Any, Literal, cast
@@ -26,6 +26,15 @@ AUTO = ("docker", "local")
 UNISOLATED = "host"
 
 Kind = Literal["agent", "sandbox"]
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Chosen:
+    """An open backend, what its probe saw, and the better ones that are not usable here."""
+
+    sandbox: Sandbox
+    probe: Probe
+    passed_over: tuple[Probe, ...] = ()
 
 
 def names(kind: Kind) -> list[str]:
@@ -67,7 +76,7 @@ def check_agents(config: JobConfig, tasks: Sequence[Task]) -> None:
 @asynccontextmanager
 async def open_sandbox(
     name: str, settings: Settings, *, trusts_host: bool = False
-) -> AsyncIterator[Sandbox]:
+) -> AsyncIterator[Chosen]:
     """A backend that is usable now: the one named, or with `auto` the first that is.
 
     `trusts_host`: the person allowed the backend that isolates nothing. Raises ConfigError,
@@ -85,7 +94,7 @@ async def open_sandbox(
             sandbox = await stack.enter_async_context(made_sandbox(candidate, settings))
             probe = await sandbox.probe()
             if probe.usable:
-                yield sandbox
+                yield Chosen(sandbox=sandbox, probe=probe, passed_over=tuple(refused))
                 return
             refused.append(probe)
         raise SandboxUnusable(

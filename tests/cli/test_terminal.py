@@ -1,7 +1,9 @@
 """What is shown, at 80 columns and without a terminal: a fold over recorded events."""
 
+import re
 from collections.abc import Iterator
 from datetime import timedelta
+from io import StringIO
 
 import pytest
 from rich.text import Text
@@ -9,7 +11,7 @@ from rich.text import Text
 from mechagym.cli.terminal import figures
 from mechagym.cli.terminal.board import Board
 from mechagym.cli.terminal.page import Column, Page, fit
-from mechagym.cli.terminal.screens import PlainScreen, done_line, picture
+from mechagym.cli.terminal.screens import LiveScreen, PlainScreen, done_line, picture
 from mechagym.cli.terminal.summary import groups_of, write_groups, write_ungraded
 from mechagym.config import Terminal
 from mechagym.events import (
@@ -217,3 +219,19 @@ def test_tables_give_way_where_they_may():
 )
 def test_figures(shown, text):
     assert shown == text
+
+
+def test_a_terminal_without_colours_is_redrawn_all_the_same(monkeypatch, board: Board):
+    class Screen(StringIO):
+        def isatty(self) -> bool:
+            return True
+
+    shown = Screen()
+    monkeypatch.setattr("sys.stderr", shown)
+    with LiveScreen(board, Terminal(width=80, live=True, color=False)) as screen:
+        for body in life(tried(Outcome.FAILED, 0.0)):
+            screen.take("t0", body)
+    text = shown.getvalue()
+    assert "[ 7/10] failed" in text
+    assert "\x1b[2K" in text
+    assert not re.search(r"\x1b\[[0-9;]*m", text)

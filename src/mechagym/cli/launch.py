@@ -117,12 +117,12 @@ async def run_shown(order: Order) -> JobReport:
     board = Board()
     async with wiring.open_sandbox(
         config.sandbox, settings, trusts_host=order.showing.trusts_host or order.resuming
-    ) as sandbox:
+    ) as chosen:
         if not order.showing.as_json and not order.showing.quiet:
-            header(Page(settings.terminal), config, order.tasks, sandbox)
+            header(Page(settings.terminal), config, order.tasks, chosen)
         screen = _screen(order, board, redactor.text)
         with screen:
-            parts = _parts(settings, sandbox)
+            parts = _parts(settings, chosen.sandbox)
             parts = replace(parts, begun=lambda taken: _begin(board, taken), watch=screen.take)
             return await run_job(config, order.tasks, parts, resuming=order.resuming)
 

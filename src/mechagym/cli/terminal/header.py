@@ -13,15 +13,19 @@ from mechagym.run.config import JobConfig
 from mechagym.run.kit import Gates
 from mechagym.sandbox.base import Labels, Sandbox, unenforced
 from mechagym.tasks.model import Task
+from mechagym.wiring import Chosen
 
 
-def header(page: Page, config: JobConfig, tasks: Sequence[Task], sandbox: Sandbox) -> None:
+def header(page: Page, config: JobConfig, tasks: Sequence[Task], chosen: Chosen) -> None:
     """Write it to stderr."""
     page.note(Text.assemble((f"job {config.name}", "bold"), f": {amount(config, len(tasks))}"))
-    page.note(f"  sandbox {sandbox.name}; at once: {pace_text(config)}")
+    for probe in chosen.passed_over:
+        page.note(Text(f"  {probe.backend} is not usable: {probe.reason}", style=YELLOW))
+    page.note(f"  sandbox {chosen.sandbox.name} ({chosen.probe.isolation})")
+    page.note(f"  at once: {pace_text(config)}")
     if budget := budget_text(config):
         page.note(f"  budget: {budget}")
-    if lost := declared_only(config, tasks, sandbox):
+    if lost := declared_only(config, tasks, chosen.sandbox):
         page.note(
             Text(f"  declared by tasks but not enforced here: {', '.join(lost)}", style=YELLOW)
         )

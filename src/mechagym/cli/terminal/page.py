@@ -31,12 +31,13 @@ class Column:
 
 def console(stream: IO[str], terminal: Terminal) -> Console:
     """A console that obeys the settings and nothing else: rich itself reads no variable."""
-    color = terminal.color and stream.isatty()
+    screen = stream.isatty()
+    color = terminal.color and screen
     return Console(
         file=stream,
         width=terminal.width,
         color_system="standard" if color else None,
-        force_terminal=color,
+        force_terminal=screen,
         no_color=not color,
         highlight=False,
         markup=False,
