@@ -21,7 +21,7 @@ from mechagym.run.config import Pace, Rules
 from mechagym.run.stint import told
 from mechagym.sandbox.base import Box, BoxSpec, Sandbox
 from mechagym.store import Store
-from tests.run.gym import make_task
+from tests.run.gym import Gym, make_task
 
 ROOT = Path(__file__).parent.parent.parent
 
@@ -183,14 +183,14 @@ async def test_money_stops_a_job_between_trials(memory_gym):
 
 
 async def test_an_unexpected_fault_is_one_trials_alone(memory_gym):
-    made = memory_gym.make_agent
 
-    def broken(choice, task):
-        if task.name == "a":
-            raise ZeroDivisionError("a bug of ours")
-        return made(choice, task)
+    class Broken(Gym):
+        def make_agent(self, choice, task):
+            if task.name == "a":
+                raise ZeroDivisionError("a bug of ours")
+            return super().make_agent(choice, task)
 
-    memory_gym.make_agent = broken
+    memory_gym = Broken(root=memory_gym.root, sandbox=memory_gym.sandbox)
     tasks = [make_task(memory_gym.root / "tasks", name) for name in ("a", "b")]
     report = await memory_gym.run(tasks, memory_gym.config("oracle"))
     assert [t.outcome for t in report.trials] == [Outcome.INFRA_ERROR, Outcome.PASSED]
@@ -235,7 +235,6 @@ async def test_a_thousand_trials_leave_nothing(memory_gym):
     process = psutil.Process()
     files, memory_mb = process.num_fds(), process.memory_info().rss / 2**20
     memory_gym.seen.clear()
-    memory_gym.watch = lambda _subject, _body: None
     began_s = sum(os.times()[:2])
     report = await memory_gym.run([task], memory_gym.config("scripted", name="many", repeats=1000))
     cpu_ms = (sum(os.times()[:2]) - began_s) * 1000 / 1000

@@ -12,7 +12,7 @@ from mechagym.errors import (
     VerifierError,
 )
 from mechagym.records import Outcome, TamperFinding, Verdict, is_graded
-from mechagym.run.outcome import after_tampering, ending_of, error_record, outcome_of
+from mechagym.run.outcome import after_tampering, cause, ending_of, error_record, outcome_of
 
 PASS = Verdict(rewards={"reward": 1.0})
 FAIL = Verdict(rewards={"reward": 0.5})
@@ -79,6 +79,14 @@ def test_an_expected_error_keeps_message_and_remedy():
     assert record.trace is None
     assert (record.type, record.reason, record.blame) == ("TaskRefused", "host_variable", "task")
     assert "export X=…" in record.message
+
+
+def test_a_task_group_hides_no_cause():
+    died = BoxDied("gone")
+    wrapped = ExceptionGroup("x", [ExceptionGroup("y", [ValueError("noise"), died])])
+    assert cause(wrapped) is died
+    assert cause(died) is died
+    assert isinstance(cause(ExceptionGroup("z", [ValueError("only")])), ValueError)
 
 
 def test_tampering_fails_a_pass_only_where_that_is_asked():

@@ -46,6 +46,17 @@ def ending_of(error: BaseException) -> Ending:
     return "budget" if isinstance(error, BudgetExhausted) else "error"
 
 
+def cause(error: Exception) -> Exception:
+    """What really went wrong, where a backend's task group has wrapped it.
+
+    Of several faults the first typed one is told: the others came with it.
+    """
+    if not isinstance(error, ExceptionGroup):
+        return error
+    inner = [cause(each) for each in error.exceptions]
+    return next((each for each in inner if isinstance(each, MechagymError)), inner[0])
+
+
 def error_record(error: BaseException) -> ErrorRecord:
     """An error as it is kept; the trace only where we did not expect it."""
     if isinstance(error, MechagymError):

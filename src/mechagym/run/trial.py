@@ -26,7 +26,7 @@ from mechagym.run import boxes
 from mechagym.run.clock import PhaseClock
 from mechagym.run.grade import combine
 from mechagym.run.kit import Kit
-from mechagym.run.outcome import Ending, error_record, outcome_of
+from mechagym.run.outcome import Ending, cause, error_record, outcome_of
 from mechagym.run.plan import TrialPlan
 from mechagym.run.prepare import ready_folders
 from mechagym.run.space import check_space
@@ -70,8 +70,8 @@ class Try:
                 await self._end("cancelled")
             raise
         except Exception as error:  # noqa: BLE001 – one bad trial never stops a job
-            self._error = error
-            self._emit(ErrorRaised(error=error_record(error), phase=self._clock.phase))
+            self._error = cause(error)
+            self._emit(ErrorRaised(error=error_record(self._error), phase=self._clock.phase))
         return await self._end(None)
 
     async def _live(self) -> None:
