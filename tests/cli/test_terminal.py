@@ -140,8 +140,8 @@ def test_plain_lines(board: Board, capsys):
     out, err = capsys.readouterr()
     assert out == ""
     assert err.splitlines() == [
-        "[ 7/10] passed           a-task-with-a-ra…name-0__abcdefg  12s",
-        "[ 8/10] infra_error      a-task-with-a-ra…name-1__abcdefg  12s",
+        "[ 7/10] passed           a-task-with-a-rat…-name-0__abcdefg  12s",
+        "[ 8/10] infra_error      a-task-with-a-rat…-name-1__abcdefg  12s",
         "        it died",
     ]
 

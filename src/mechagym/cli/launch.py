@@ -1,5 +1,6 @@
 """Running a job for a person: tasks and parts are found, a screen shows it, the end is told."""
 
+import re
 from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass, replace
 from pathlib import Path
@@ -171,7 +172,8 @@ def _begin(board: Board, taken: Taken) -> None:
 
 
 def _name(key: TrialKey) -> str:
-    return " ".join(filter(None, (key.trial_name, key.agent, key.model)))
+    agent = re.sub(r"@[^\[]*", "", key.agent)
+    return " ".join(filter(None, (key.trial_name, agent, key.model)))
 
 
 def _screen(order: Order, board: Board, redact: Callable[[str], str]) -> QuietScreen:

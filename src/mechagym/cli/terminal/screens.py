@@ -180,7 +180,7 @@ def done_line(board: Board, done: Done, width: int) -> Text:
     line = Text(f"[{board.ended:>{digits}}/{board.total}] ")
     verified = done.record is not None and done.record.verdict is not None
     line.append_text(outcome_text(done.outcome, verified=verified))
-    line.append(" " * (17 - len(done.outcome)) + shortened(done.name, max(16, width // 2 - 8)))
+    line.append(" " * (17 - len(done.outcome)) + shortened(done.name, max(16, width - 46)))
     if done.record:
         lasted_s = (done.record.ended_at - done.record.started_at).total_seconds()
         line.append(f"  {duration(lasted_s)}")
