@@ -49,12 +49,13 @@ class LanePool:
         self._main = main
         self._idle: list[Lane] = []
         self._tasks = anyio.create_task_group()
+        self._guarded = anyio.Event()
         self.processes = Control(self._shells)
 
     async def __aenter__(self) -> Self:
         await self._tasks.__aenter__()
         try:
-            self._tasks.start_soon(self.processes.warm)
+            self._tasks.start_soon(self._guard, self._guarded)
             if self._main is not None:
                 with anyio.fail_after(OPEN_S):
                     lane = Lane(channel=self._main, user=None, main=True)
@@ -88,6 +89,7 @@ class LanePool:
         words = [*argv, options.cwd or "", *options.env, *options.env.values()]
         if not argv or any("\0" in word for word in words):
             raise ValueError("a command needs a word, and no word can hold a NUL byte")
+        await self._guarded.wait()
         ways = [False, True] if not options.fallback and options.stdin is None else [True]
         for once in ways:
             try:
@@ -111,7 +113,15 @@ class LanePool:
             else:
                 await self._shells.close(lane)
         await self.processes.renew()
-        self._tasks.start_soon(self.processes.warm)
+        self._guarded = anyio.Event()
+        self._tasks.start_soon(self._guard, self._guarded)
+
+    async def _guard(self, guarded: anyio.Event) -> None:
+        """Open the control lane; no command runs before it is there, or cannot be."""
+        try:
+            await self.processes.warm()
+        finally:
+            guarded.set()
 
     async def _take(self, user: str | None, *, once: bool) -> Lane:
         if not once:

@@ -170,7 +170,10 @@ class DockerBox:
         """Open an equal box by commit: slow for much data; the parent is paused meanwhile."""
         if self.network.own:
             raise SandboxError("a box with sidecars cannot be forked", retry=False)
-        image = await self._commit()
+        try:
+            image = await self.container.commit(f"{MARK}.kind=fork")
+        except EngineError as error:
+            raise await self._why(error) from error
         facts = replace(self.plan.image, id=image)
         plan = replace(self.plan, image=facts, box_id=new_id().lower(), own_image=True)
         network = BoxNetwork(plan.engine, self.network.policy)
@@ -203,18 +206,6 @@ class DockerBox:
 
     def _absolute(self, path: str) -> str:
         return posixpath.normpath(posixpath.join(self.plan.workdir, path))
-
-    async def _commit(self) -> str:
-        params = {
-            "container": self.container.name,
-            "pause": "1",
-            "changes": f"LABEL {MARK}.kind=fork",
-        }
-        try:
-            made = await self.plan.engine.call("POST", "/commit", params=params, body={})
-        except EngineError as error:
-            raise await self._why(error) from error
-        return str(made["Id"])
 
     async def _why(self, error: EngineError) -> SandboxError:
         if await self.alive():

@@ -13,7 +13,7 @@ _CHUNK = 256 * 1024
 
 
 class DockerChannel:
-    """A `lanes.Channel`."""
+    """A `lanes.Channel`. `settled`: its program surely runs, or is over."""
 
     def __init__(self, stream: ByteStream, rest: bytes = b"") -> None:
         """`rest`: what came behind the answer's head."""
@@ -22,6 +22,7 @@ class DockerChannel:
         self._at = 0
         self._left = 0
         self._name: Stream = "stdout"
+        self.settled = False
 
     async def send(self, data: bytes) -> None:
         """Write to stdin."""
@@ -37,6 +38,7 @@ class DockerChannel:
             while len(self._buffer) - self._at < _HEADER:
                 more = await self._stream.receive(_CHUNK)
                 self._buffer, self._at = self._buffer[self._at :] + more, 0
+            self.settled = True
             head = self._buffer[self._at : self._at + _HEADER]
             self._name = "stderr" if head[0] == 2 else "stdout"
             self._left = int.from_bytes(head[4:], "big")
@@ -50,4 +52,5 @@ class DockerChannel:
 
     async def aclose(self) -> None:
         """Close the connection, and with it stdin."""
+        self.settled = True
         await self._stream.aclose()

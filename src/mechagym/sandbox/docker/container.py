@@ -19,6 +19,7 @@ from mechagym.sandbox.docker.engine import Engine, EngineError
 from mechagym.sandbox.lanes import LanePool, Machine
 
 CLOSE_S = 10.0
+SETTLE_S = 0.005
 _GONE = {404, 409}
 
 
@@ -37,6 +38,8 @@ class Container:
     warnings: tuple[str, ...] = ()
     _asked: bool = False
     _pool: LanePool | None = None
+    _still: anyio.Lock = field(default_factory=anyio.Lock)
+    _started: list[DockerChannel] = field(default_factory=list)
     _stop: anyio.Event = field(default_factory=anyio.Event)
     _gone: anyio.Event = field(default_factory=anyio.Event)
 
@@ -82,6 +85,18 @@ class Container:
             raise
         return bool(found["State"]["Running"]) and not found["State"].get("Dead")
 
+    async def commit(self, label: str) -> str:
+        """Make an image of it as it stands (it is paused meanwhile); its id.
+
+        No shell is started at the same time: the engine hangs where an exec meets a pause.
+        """
+        params = {"container": self.name, "pause": "1", "changes": f"LABEL {label}"}
+        async with self._still:
+            while not all(channel.settled for channel in self._started):
+                await anyio.sleep(SETTLE_S)
+            made = await self.engine.call("POST", "/commit", params=params, body={})
+        return str(made["Id"])
+
     async def _start(self) -> DockerChannel:
         params = {"name": self.name}
         self._asked = True
@@ -122,23 +137,31 @@ class Container:
         try:
             made = await self.engine.call("POST", f"/containers/{self.name}/exec", body=body)
             start = {"Detach": False, "Tty": False}
-            return await self.engine.hijack(f"/exec/{made['Id']}/start", start)
+            async with self._still:
+                channel = await self.engine.hijack(f"/exec/{made['Id']}/start", start)
+                self._started = [c for c in self._started if not c.settled] + [channel]
+                return channel
         except EngineError as error:
             if error.status in _GONE and not await self.alive():
                 raise BoxDied(f"box {self.name} is gone: {error.said}") from error
             raise
 
     async def _remove(self) -> None:
+        """What does not go within 10 s is the reaper's work."""
         if not self._asked:
             return
         with anyio.move_on_after(CLOSE_S), suppress(SandboxError):
-            try:
-                params = {"force": "1", "v": "1"}
-                await self.engine.call("DELETE", f"/containers/{self.name}", params=params)
-            except EngineError as error:
-                if error.status == 409:  # the engine is at it
-                    wait = f"/containers/{self.name}/wait"
-                    await self.engine.call("POST", wait, params={"condition": "removed"})
+            await self._delete()
             self._asked = False
             if self.own_image:
                 await self.engine.call("DELETE", f"/images/{self.own_image}")
+
+    async def _delete(self) -> None:
+        path = f"/containers/{self.name}"
+        try:
+            await self.engine.call("DELETE", path, params={"force": "1", "v": "1"})
+        except EngineError as error:
+            if error.status == 409:  # the engine is at it
+                await self.engine.call("POST", f"{path}/wait", params={"condition": "removed"})
+            elif error.status != 404:
+                raise

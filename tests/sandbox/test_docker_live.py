@@ -1,0 +1,375 @@
+"""The Docker backend on a real engine. Needs an engine and the image `mg-base:bookworm`."""
+
+import contextlib
+import json
+import os
+import subprocess
+import sys
+import time
+from pathlib import Path
+
+import anyio
+import pytest
+
+from mechagym.errors import ImageError, LimitRefused
+from mechagym.sandbox.base import (
+    BoxSpec,
+    BuildImage,
+    ExecOptions,
+    Healthcheck,
+    Labels,
+    Limits,
+    NetworkPolicy,
+    ReapScope,
+    RegistryImage,
+)
+from mechagym.sandbox.docker import DockerSandbox
+from mechagym.sandbox.processes import processes, stop_agent
+
+BASE = "mg-base:bookworm"
+IMAGE = RegistryImage(reference=BASE)
+NO_NETWORK = NetworkPolicy(mode="no-network")
+SPEC = BoxSpec(image=IMAGE, network=NO_NETWORK, limits=Limits(memory_mb=512, pids=200))
+
+pytestmark = pytest.mark.live
+
+
+@pytest.fixture
+async def docker(tmp_path: Path) -> DockerSandbox:
+    sandbox = DockerSandbox(cache=tmp_path)
+    probe = await sandbox.probe()
+    if not probe.usable:
+        pytest.skip(f"{probe.reason}: {probe.remedy}")
+    if await sandbox._images.find(BASE) is None:
+        pytest.skip(f"image {BASE} is missing: run scripts/install-parts")
+    return sandbox
+
+
+@pytest.fixture
+async def box(docker):
+    async with docker.open(SPEC) as box:
+        yield box
+
+
+def sh(script: str) -> list[str]:
+    return ["sh", "-c", script]
+
+
+async def left(box, name: str) -> list[int]:
+    return [p.pid for p in await processes(box.processes) if p.comm == name and not p.zombie]
+
+
+async def inspect(docker, box):
+    return await docker._engine.call("GET", f"/containers/{box.info.container_id}/json")
+
+
+# --- commands
+
+ESCAPES = {
+    "double fork": "( ( setsid sleep 300 & ) & ); sleep 300",
+    "nohup": "nohup setsid sleep 300 >/dev/null 2>&1 & sleep 300",
+    "trap": "trap '' TERM INT HUP; while :; do sleep 300; done",
+    "stopped": "setsid sh -c 'kill -STOP $$; sleep 300' & sleep 300",
+}
+
+
+@pytest.mark.must("sandbox-3")
+@pytest.mark.parametrize("fallback", [False, True], ids=["lane", "fallback"])
+async def test_a_timeout_or_a_cancel_leaves_no_process(box, fallback):
+    for script in ESCAPES.values():
+        options = ExecOptions(timeout_s=0.5, fallback=fallback)
+        began = time.monotonic()
+        result = await box.exec(sh(f"echo part; {script}"), options)
+        assert time.monotonic() - began < 2.5
+        assert (result.timed_out, result.stdout) == (True, b"part\n")
+        assert not await left(box, "sleep")
+        with anyio.move_on_after(0.5):
+            await box.exec(sh(script), ExecOptions(fallback=fallback))
+        assert not await left(box, "sleep")
+    assert (await box.exec(["echo", "next"])).text == "next\n"
+
+
+@pytest.mark.must("sandbox-3")
+async def test_a_fork_bomb_is_killed(box):
+    began = time.monotonic()
+    result = await box.exec(["perl", "-e", "while(1){fork}"], ExecOptions(timeout_s=2))
+    assert result.timed_out
+    assert time.monotonic() - began < 7
+    assert (await box.exec(["echo", "next"])).text == "next\n"
+    assert len(await processes(box.processes)) < 10
+
+
+@pytest.mark.must("sandbox-4")
+async def test_stop_agent_keeps_a_service_and_ends_the_rest(box):
+    loop = "while :; do mkdir -p /logs; echo 1 >/logs/reward.txt; sleep 0.05; done"
+    await box.exec(sh(f"nohup sh -c '{loop}' >/dev/null 2>&1 &"))
+    listener = "use Socket; socket(S,PF_UNIX,SOCK_STREAM,0); bind(S,sockaddr_un('/tmp/s'));"
+    server = f'perl -e "{listener} listen(S,5); sleep 300"'
+    await box.exec(sh(f"nohup {server} >/dev/null 2>&1 & sleep 0.3"))
+    as_user = ExecOptions(user="65534")
+    await box.exec(sh("nohup sh -c 'while :; do sleep 0.05; done' >/dev/null 2>&1 &"), as_user)
+    async with anyio.create_task_group() as tasks:
+        tasks.start_soon(box.exec, sh("setsid sleep 300 & sleep 300"))
+        await anyio.sleep(0.3)
+        report = await stop_agent(box)
+    assert [line.split()[1] for line in report.kept] == ["perl:"]
+    assert not await left(box, "sleep")
+    assert await left(box, "perl")
+    await box.exec(["rm", "-r", "/logs"])
+    await anyio.sleep(0.2)
+    assert not (await box.exec(["test", "-e", "/logs"])).ok
+
+
+async def test_output_of_a_gigabyte_is_bounded(box):
+    options = ExecOptions(limit_bytes=10_000)
+    result = await box.exec(sh("echo a; head -c 200000000 /dev/zero; echo z"), options)
+    assert result.stdout_total == 200_000_004
+    assert len(result.stdout) <= 10_000
+    assert result.stdout.startswith(b"a\n")
+    assert result.stdout.endswith(b"z\n")
+
+
+async def test_users_and_their_environment(box):
+    result = await box.exec(["id", "-u"], ExecOptions(user="65534"))
+    assert result.text == "65534\n"
+    stray = sh("sleep 60 & echo $!")
+    first = await box.exec(stray, ExecOptions(user="65534"))
+    assert (await box.exec(["echo", "mine"], ExecOptions(user="65534"))).text == "mine\n"
+    assert int(first.text) in await left(box, "sleep")
+
+
+# --- limits
+
+
+@pytest.mark.must("sandbox-5")
+async def test_limits_hold_and_the_box_survives(docker):
+    spec = BoxSpec(image=IMAGE, network=NO_NETWORK, limits=Limits(memory_mb=64, pids=50, cpus=0.5))
+    async with docker.open(spec) as box:
+        assert set(box.info.limits_enforced) == {"memory_mb", "pids", "cpus"}
+        eater = await box.exec(["perl", "-e", "$x='x'x(400*1024*1024); print length $x"])
+        assert not eater.ok
+        fork = "for(1..99){my $p=fork; defined $p or last; $p or do{sleep 2; exit}; $n++} print $n"
+        assert 10 < int((await box.exec(["perl", "-e", f"my $n=0; {fork}; sleep 3"])).text) < 50
+        spin = "my $n=0; my $t=time; while(time-$t<2){$n++} my @t=times; printf '%.2f',$t[0]+$t[1]"
+        used = float((await box.exec(["perl", "-e", spin])).text)
+        assert used < 2
+        assert (await box.exec(["echo", "alive"])).text == "alive\n"
+    async with docker.open(SPEC) as box:
+        assert (await box.exec(["true"])).ok
+
+
+async def test_what_cannot_be_enforced_is_refused_before_anything_starts(docker):
+    with pytest.raises(LimitRefused, match="GPU"):
+        async with docker.open(BoxSpec(image=IMAGE, limits=Limits(gpus=1))):
+            pass
+
+
+# --- files
+
+
+async def test_files_in_and_out(box, tmp_path):
+    source = tmp_path / "in"
+    (source / "empty").mkdir(parents=True)
+    (source / "run.sh").write_text("#!/bin/sh\necho ran\n")
+    (source / "run.sh").chmod(0o755)
+    (source / "link").symlink_to("run.sh")
+    await box.put(source, "/work/deep")
+    assert (await box.exec(["/work/deep/link"])).text == "ran\n"
+    assert (await box.exec(["stat", "-c", "%u %a", "/work/deep/run.sh"])).text == "0 755\n"
+    await box.put(b"text", "/work/deep/new/file")
+    report = await box.get("/work/deep", tmp_path / "out")
+    assert report.refused == ()
+    assert (tmp_path / "out/new/file").read_bytes() == b"text"
+    assert (tmp_path / "out/link").readlink() == Path("run.sh")
+    assert (tmp_path / "out/empty").is_dir()
+    with pytest.raises(FileNotFoundError):
+        await box.get("/no/such", tmp_path / "none")
+
+
+async def test_put_never_follows_a_link_that_stands_there(box):
+    await box.exec(sh("mkdir /secret; ln -s /secret /tests; ln -s /etc/passwd /target"))
+    await box.put(b"new", "/target")
+    assert (await box.exec(["cat", "/target"])).stdout == b"new"
+    assert (await box.exec(["grep", "-c", "^root", "/etc/passwd"])).text == "1\n"
+
+
+# --- forks
+
+
+async def test_a_fork_is_equal_and_apart_and_can_be_adopted(docker, box):
+    await box.exec(sh("echo one >/file"))
+    async with box.fork() as fork:
+        assert (await fork.exec(["cat", "/file"])).text == "one\n"
+        await fork.exec(sh("echo two >/file"))
+        assert (await box.exec(["cat", "/file"])).text == "one\n"
+        image = fork.plan.image.id
+        old = box.info.container_id
+        await box.adopt(fork)
+    assert (await box.exec(["cat", "/file"])).text == "two\n"
+    assert box.info.container_id != old
+    assert await docker._images.find(image) is not None
+    await box.container.stop()
+    assert await docker._images.find(image) is None
+
+
+# --- life
+
+
+@pytest.mark.must("sandbox-15")
+async def test_close_is_quick_whatever_ignores_signals(docker):
+    stack = contextlib.AsyncExitStack()
+    box = await stack.enter_async_context(docker.open(SPEC))
+    await box.exec(sh("trap '' TERM INT HUP; sleep 300 & sleep 300"), ExecOptions(background=True))
+    name = box.container.name
+    began = time.monotonic()
+    await stack.aclose()
+    took = time.monotonic() - began
+    assert took < 1.0
+    rows = await docker._engine.call("GET", "/containers/json", params={"all": "1"})
+    assert not [row for row in rows if f"/{name}" in row["Names"]]
+
+
+CONTROLLER = """
+import anyio, sys
+from mechagym.sandbox.base import *
+from mechagym.sandbox.docker import DockerSandbox
+async def main():
+    spec = BoxSpec(image=RegistryImage(reference=sys.argv[1]), network=NetworkPolicy(mode="no-network"))
+    async with DockerSandbox().open(spec) as box:
+        await box.exec(["sh", "-c", "trap '' TERM HUP; sleep 300 & sleep 300"], ExecOptions(background=True))
+        print(box.container.name, flush=True)
+        await anyio.sleep(60)
+anyio.run(main)
+"""
+
+
+async def test_a_box_dies_with_its_controller(docker):
+    argv = [sys.executable, "-c", CONTROLLER, BASE]
+    with subprocess.Popen(argv, stdout=subprocess.PIPE, text=True) as controller:
+        assert controller.stdout
+        name = (await anyio.to_thread.run_sync(controller.stdout.readline)).strip()
+        assert name
+        controller.kill()
+    with anyio.fail_after(10):
+        while any(
+            f"/{name}" in row["Names"]
+            for row in await docker._engine.call("GET", "/containers/json", params={"all": "1"})
+        ):
+            await anyio.sleep(0.1)
+
+
+@pytest.mark.must("sandbox-16")
+async def test_secrets_are_nowhere_to_be_seen(docker, box):
+    secret = "s3cr3t-" + os.urandom(8).hex()
+    env = {"KEY": secret}
+    for fallback in (False, True):
+        async with anyio.create_task_group() as tasks:
+            options = ExecOptions(env=env, fallback=fallback)
+            tasks.start_soon(box.exec, ["sleep", "1"], options)
+            await anyio.sleep(0.6)
+            said = json.dumps(await inspect(docker, box))
+            execs = json.loads(said)["ExecIDs"] or []
+            for exec_id in execs:
+                said += json.dumps(await docker._engine.call("GET", f"/exec/{exec_id}/json"))
+            assert secret not in said
+            for path in Path("/proc").glob("[0-9]*/cmdline"):
+                with contextlib.suppress(OSError):
+                    assert secret.encode() not in path.read_bytes()
+
+
+async def test_security_is_as_promised(docker, box):
+    status = (await box.exec(["cat", "/proc/self/status"])).text
+    fields = dict(line.split(":\t", 1) for line in status.splitlines() if ":\t" in line)
+    assert fields["NoNewPrivs"] == "1"
+    assert fields["Seccomp"] == "2"
+    assert int(fields["CapEff"], 16) & (1 << 27 | 1 << 13 | 1 << 21) == 0  # mknod, raw, admin
+    assert not (await box.exec(["mount", "-t", "tmpfs", "x", "/mnt"])).ok
+    config = (await inspect(docker, box))["HostConfig"]
+    assert config["Memory"] == config["MemorySwap"] == 512 * 1024 * 1024
+    assert not config["Privileged"]
+
+
+async def test_network_policies_and_their_switch(docker, box):
+    routes = sh("cat /proc/net/route | wc -l")
+    assert (await box.exec(routes)).text == "1\n"
+    await box.use_network(NetworkPolicy(mode="public"))
+    assert (await box.exec(routes)).text != "1\n"
+    await box.use_network(NO_NETWORK)
+    assert (await box.exec(routes)).text == "1\n"
+
+
+async def test_an_unhealthy_box_is_an_error(docker):
+    check = Healthcheck(command="echo why >&2; false", interval_s=0.05, retries=2)
+    with pytest.raises(Exception, match="why"):
+        async with docker.open(BoxSpec(image=IMAGE, network=NO_NETWORK, healthcheck=check)):
+            pass
+
+
+# --- images
+
+
+def context(folder: Path, dockerfile: str) -> BuildImage:
+    folder.mkdir(exist_ok=True)
+    (folder / "Dockerfile").write_text(dockerfile)
+    return BuildImage(context=folder, digest=os.urandom(16).hex())
+
+
+@pytest.mark.must("sandbox-13")
+async def test_an_image_is_built_once_and_faults_are_typed(docker, tmp_path):
+    stamp = f"FROM {BASE}\nCOPY . /c\nRUN cat /proc/sys/kernel/random/uuid >/made\nWORKDIR /c\n"
+    image = context(tmp_path / "c", stamp)
+    (tmp_path / "c/.dockerignore").write_text("*.log\n!keep.log\n")
+    (tmp_path / "c/a.log").write_text("")
+    (tmp_path / "c/keep.log").write_text("")
+    other = DockerSandbox(cache=tmp_path)
+    lines: list[str] = []
+    digests: list[str] = []
+
+    async def prepare(sandbox: DockerSandbox):
+        digests.append(await sandbox.prepare(image, lines.append))
+
+    async with anyio.create_task_group() as tasks:
+        for sandbox in (docker, other, docker):
+            tasks.start_soon(prepare, sandbox)
+    assert len(set(digests)) == 1
+    assert len([line for line in lines if line.startswith("Successfully built")]) == 1
+    async with docker.open(BoxSpec(image=image, network=NO_NETWORK)) as box:
+        listing = await box.exec(["ls", "-A"])
+        assert listing.text.split() == [".dockerignore", "Dockerfile", "keep.log"]
+        assert box.info.workdir == "/c"
+    removed = await docker.reap(ReapScope(images=True, older_than_s=0.0, job_id="none"))
+    assert [r.what for r in removed] == ["image"]
+
+    failing = context(tmp_path / "f", f"FROM {BASE}\nRUN echo the reason; exit 3\n")
+    with pytest.raises(ImageError, match="the reason"):
+        await docker.prepare(failing, lines.append)
+    absent = RegistryImage(reference="localhost:1/no/such:image")
+    with pytest.raises(ImageError, match="no/such"):
+        await docker.prepare(absent, lines.append)
+
+
+# --- reaping
+
+
+async def test_the_living_are_not_reaped(docker):
+    spec = BoxSpec(image=IMAGE, network=NO_NETWORK, labels=Labels(job_id="live-job"))
+    async with docker.open(spec) as box:
+        assert await docker.reap(ReapScope(job_id="live-job")) == []
+        assert await box.alive()
+
+
+# --- probing
+
+
+async def test_a_probe_says_reason_and_remedy(tmp_path):
+    absent = await DockerSandbox(f"unix://{tmp_path}/no.sock").probe()
+    assert not absent.usable
+    assert "no socket" in (absent.reason or "")
+    assert absent.remedy
+    dead = tmp_path / "dead.sock"
+    import socket
+
+    with socket.socket(socket.AF_UNIX) as closed:
+        closed.bind(str(dead))
+    stopped = await DockerSandbox(f"unix://{dead}").probe()
+    assert "answers" in (stopped.reason or "")
