@@ -81,6 +81,7 @@ async def test_it_starts_in_the_workdir_with_its_env_and_all_its_files(box: Box,
     assert text == "pwd /app, secret a $b, data 7\noops\nexecutable\n"
 
 
+@pytest.mark.must("trials-3")
 @pytest.mark.parametrize(
     "plant",
     [
