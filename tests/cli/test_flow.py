@@ -130,6 +130,12 @@ def test_a_resume_with_another_config_is_refused(cli, ran, tasks: Path):
     result = cli("run", tasks, "-a", "oracle", "--resume", "first")
     assert result.exit_code == 2
     assert "was begun with other agents" in result.stderr
+    result = cli("run", "--resume", "first", "--sandbox", "local")
+    assert result.exit_code == 2
+    assert "mechagym jobs resume first" in result.stderr
+    same = ("-a", "oracle", "-a", "nop", "-k", "2")
+    assert cli("run", tasks, *same, "--resume", "first").exit_code == 0
+    assert cli("run", "--resume", "first", "-n", "1").exit_code == 0
 
 
 def test_remove(cli, ran, home: Path):
@@ -240,6 +246,7 @@ def test_ctrl_c_stops_in_order_and_says_how_to_go_on(cli, tasks: Path, home: Pat
     assert " 2/2 " in resumed.stdout
 
 
+@pytest.mark.must("trials-12")
 def test_a_job_is_stopped_from_elsewhere(cli, tasks: Path, home: Path):
     with running(home, "fourth") as process:
         second = cli("jobs", "resume", "fourth")

@@ -33,6 +33,7 @@ def task(cli, home: Path) -> Path:
         (("tasks", "-a", "nop", "--name", "a/b"), "job name 'a/b'"),
         (("-f", "absent.yaml"), "'absent.yaml' does not exist"),
         (("tasks", "-a", "nop", "--resume", "it"), "no job is called 'it'"),
+        (("--resume", "it", "-k", "3"), "mechagym jobs resume it"),
         (("tasks", "--agnet", "nop"), "--agent"),
     ],
 )

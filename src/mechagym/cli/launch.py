@@ -20,6 +20,7 @@ from mechagym.cli.terminal.plan_page import plan_page
 from mechagym.cli.terminal.screens import JsonScreen, LiveScreen, PlainScreen, QuietScreen
 from mechagym.cli.terminal.summary import summary_json, summary_page
 from mechagym.config import Settings
+from mechagym.errors import ConfigError
 from mechagym.records import TrialKey
 from mechagym.run.config import JobConfig
 from mechagym.run.hostenv import injected
@@ -72,17 +73,26 @@ def again(
     settings: Settings, job: str, given: Mapping[str, Any], showing: Showing, *, force: bool
 ) -> int:
     """Go on with a job; what was given beside its name must not change a result, or be forced."""
-    asked = _asked(settings, given) if any(given.values()) else None
-    config = anyio.run(_stored, settings, job, asked, force)
-    tasks = tasks_of(settings, config)
-    return carry_out(
-        Order(settings=settings, config=config, tasks=tasks, showing=showing, resuming=True)
-    )
+    if not any(given.values()) and settings.origins["sandbox"] != "flag":
+        return resumed(settings, job, showing)
+    if not given["agents"] and not given["file"]:
+        raise ConfigError(
+            "--resume takes the whole command line of the job, or nothing but -n beside it",
+            remedy=f"mechagym jobs resume {job}",
+        )
+    return resumed(settings, job, showing, _asked(settings, given), force=force)
 
 
-def resumed(settings: Settings, job: str, showing: Showing) -> int:
+def resumed(
+    settings: Settings,
+    job: str,
+    showing: Showing,
+    asked: JobConfig | None = None,
+    *,
+    force: bool = False,
+) -> int:
     """Go on with a job as it was; only how many trials run at once may be another number."""
-    config = anyio.run(_stored, settings, job, None, False)
+    config = anyio.run(_stored, settings, job, asked, force)
     if settings.origins["concurrent"] == "flag":
         config = replace(config, pace=replace(config.pace, trials=settings.concurrent))
     tasks = tasks_of(settings, config)
