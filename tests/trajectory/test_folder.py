@@ -36,7 +36,7 @@ from tests.trajectory.makers import (
 DATA = Path(__file__).parent.parent / "data"
 ON_TRIAL = {
     "config.json", "lock.json", "result.json", "trial.log", "events.jsonl", "metrics.json",
-    "agent", "artifacts", "verifier", "tries",
+    "agent", "verifier", "tries",
 }  # fmt: skip
 
 
@@ -89,7 +89,6 @@ def test_every_kind_of_try_is_a_folder_of_harbors(tmp_path: Path, name: str):
         schema_fits("trial-config", trial / "config.json"),
         schema_fits("trial-result", trial / "result.json"),
         json.loads((trial / "metrics.json").read_text()),
-        json.loads((trial / "tries" / "001" / "record.json").read_text()),
     ]
     times = times_in(documents)
     assert times
@@ -154,7 +153,7 @@ def test_every_try_is_kept_and_the_counted_one_is_shown(tmp_path: Path):
     assert len(first["steps"]) == 6
 
 
-@pytest.mark.parametrize("harm", ["torn", "empty", "missing", "all"])
+@pytest.mark.parametrize("harm", ["torn", "empty", "missing", "emptied", "all"])
 def test_a_torn_folder_is_made_again_from_the_store(tmp_path: Path, harm: str):
     folder = JobFolder(tmp_path)
     record, events = record_of(a_try(reward=0.0)), events_of(*whole(a_try(reward=0.0)))
@@ -174,6 +173,8 @@ def test_a_torn_folder_is_made_again_from_the_store(tmp_path: Path, harm: str):
             result.write_bytes(b"")
         case "missing":
             result.unlink()
+        case "emptied":
+            (trial / "events.jsonl").write_bytes(b"")
         case "all":
             import shutil
 
@@ -238,7 +239,7 @@ def test_what_an_agent_left_in_the_way_is_replaced_and_never_followed(tmp_path: 
     (attempt / "agent" / "link").symlink_to(outside)
     (attempt / "verifier" / "reward.json").mkdir()
     (attempt / "verifier" / "reward.json" / "x").write_text("")
-    (attempt / "record.json").symlink_to(outside / "new")
+    (attempt / "artifacts").symlink_to(outside)
     trial = folder.trial_dir(KEY.trial_name)
     (trial / "result.json").symlink_to(outside / "precious")
     (trial / "agent").symlink_to(outside)

@@ -44,7 +44,8 @@ for trial in (each.parent for each in job.glob("*/result.json")):
     TrialConfig.model_validate_json((trial / "config.json").read_text())
     TrialLock.model_validate_json((trial / "lock.json").read_text())
     TrialResult.model_validate_json((trial / "result.json").read_text())
-    for entry in json.loads((trial / "artifacts/manifest.json").read_text()):
+    manifest = trial / "artifacts/manifest.json"
+    for entry in json.loads(manifest.read_text()) if manifest.exists() else ():
         ArtifactManifestEntry.model_validate(entry)
     for path in trial.rglob("trajectory.json"):
         validator = TrajectoryValidator()

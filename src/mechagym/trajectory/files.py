@@ -1,8 +1,9 @@
 """Writing into a folder that others wrote into: whole files only, and never outside.
 
-A file gets a temporary name, is flushed to the disk and renamed, so that a reader sees the old or
-the new one. What an agent left in the way (a link, a folder of that name) is replaced, never
-followed.
+A file gets a temporary name, is flushed and renamed, so that a reader sees the old or the new one,
+also after a kill. The file that seals a folder is forced to the disk as well (`durable`); after a
+power cut an earlier one may be empty, which `is_filled` tells, and is made again. What an agent left
+in the way (a link, a folder of that name) is replaced, never followed.
 """
 
 import json
@@ -29,15 +30,15 @@ def safe_name(name: str) -> str:
     return f"_{plain[1:]}" if plain[:1] in ("", ".") else plain
 
 
-def write_file(path: Path, data: bytes) -> None:
+def write_file(path: Path, data: bytes, *, durable: bool = False) -> None:
     """Put a whole file at `path`, making its folder where needed. Raises OSError."""
     whole = path.with_name(f".{path.name}.{os.getpid()}.{threading.get_ident()}")
     try:
         try:
-            _flushed(whole, data)
+            _flush(whole, data, durable=durable)
         except FileNotFoundError:
             path.parent.mkdir(parents=True, exist_ok=True)
-            _flushed(whole, data)
+            _flush(whole, data, durable=durable)
         try:
             whole.replace(path)  # also over a link: the link is replaced
         except IsADirectoryError:
@@ -48,12 +49,13 @@ def write_file(path: Path, data: bytes) -> None:
         raise
 
 
-def _flushed(path: Path, data: bytes) -> None:
+def _flush(path: Path, data: bytes, *, durable: bool) -> None:
     flags = os.O_WRONLY | os.O_CREAT | os.O_EXCL | getattr(os, "O_NOFOLLOW", 0)
     with os.fdopen(os.open(path, flags, 0o644), "wb") as file:
         file.write(data)
         file.flush()
-        os.fsync(file.fileno())
+        if durable:
+            os.fsync(file.fileno())
 
 
 def write_text(path: Path, text: str, redactor: Redactor) -> None:
@@ -61,12 +63,12 @@ def write_text(path: Path, text: str, redactor: Redactor) -> None:
     write_file(path, redactor.text(text).encode("utf-8", "replace"))
 
 
-def write_json(path: Path, value: Any, redactor: Redactor) -> None:
+def write_json(path: Path, value: Any, redactor: Redactor, *, durable: bool = False) -> None:
     """Put a redacted JSON value at `path`."""
     data = _dump(value)
     if redactor.data(data) is not data:
         data = _dump(redactor.value(value))
-    write_file(path, data)
+    write_file(path, data, durable=durable)
 
 
 def _dump(value: Any) -> bytes:
@@ -83,6 +85,14 @@ def is_whole_json(path: Path) -> bool:
         with path.open("rb") as file:
             file.seek(-3, os.SEEK_END)
             return file.read() == b"\n}\n"
+    except OSError:
+        return False
+
+
+def is_filled(path: Path) -> bool:
+    """Whether a file is there and not empty."""
+    try:
+        return path.stat().st_size > 0
     except OSError:
         return False
 

@@ -16,6 +16,7 @@ from mechagym.records import TrialKey, TrialRecord, TryRecord, now, to_json
 from mechagym.trajectory import atif, harbor, harbor_job, log
 from mechagym.trajectory.artifacts import manifest
 from mechagym.trajectory.files import (
+    is_filled,
     is_whole_json,
     publish,
     safe_name,
@@ -27,6 +28,7 @@ from mechagym.trajectory.files import (
 from mechagym.trajectory.harbor import JobSheet
 from mechagym.trajectory.redact import Redactor
 
+FOLDS = ("config.json", "lock.json", "metrics.json", "trial.log", "events.jsonl")
 EVIDENCE = ("agent", "verifier", "artifacts", "steps")
 NOTHING_SECRET = Redactor({})
 
@@ -83,7 +85,7 @@ class JobFolder:
         else:
             (folder / "exception.txt").unlink(missing_ok=True)
         result = harbor.trial_result(self._sheet, record, events, at)
-        self._into(folder, "result.json", result)
+        write_json(folder / "result.json", result, self._redactor, durable=True)
 
     def write_job(self, records: Sequence[TrialRecord], events: Sequence[Event]) -> None:
         """Write `result.json` and `job.log` of the job from its trials and its own events."""
@@ -92,16 +94,19 @@ class JobFolder:
         write_text(self.root / "job.log", log.lines(events) + log.summary(records), self._redactor)
 
     def is_whole(self, trial_name: str) -> bool:
-        """Whether a trial's `result.json` is there and complete."""
-        return is_whole_json(self.trial_dir(trial_name) / "result.json")
+        """Whether all files of a trial that has ended are there; quick, for resuming thousands."""
+        folder = self.trial_dir(trial_name)
+        return is_whole_json(folder / "result.json") and all(
+            is_filled(folder / name) for name in FOLDS
+        )
 
     def _write_try(self, key: TrialKey, attempt: TryRecord, events: Sequence[Event]) -> None:
         folder = self.try_dir(key.trial_name, attempt.number)
         scrub(folder, self._redactor)
         document = atif.fold(key, attempt.number, events)
         self._into(folder, "agent/trajectory.json", document)
-        self._into(folder, "artifacts/manifest.json", manifest(attempt.number, events, folder))
-        self._into(folder, "record.json", json.loads(to_json(attempt)))
+        if collected := manifest(attempt.number, events, folder):
+            self._into(folder, "artifacts/manifest.json", collected)
         verifier = folder / "verifier"
         given = any((verifier / name).is_file() for name in ("reward.txt", "reward.json"))
         if attempt.verdict and not given:
