@@ -2,8 +2,8 @@
 
 A file gets a temporary name, is flushed and renamed, so that a reader sees the old or the new one,
 also after a kill. The file that seals a folder is forced to the disk as well (`durable`); after a
-power cut an earlier one may be empty, which `is_filled` tells, and is made again. What an agent left
-in the way (a link, a folder of that name) is replaced, never followed.
+power cut an earlier one may be empty, which `is_filled` tells, and is made again. What an agent
+left in the way (a link, a folder of that name) is replaced, never followed.
 """
 
 import json
