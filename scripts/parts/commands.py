@@ -1,7 +1,6 @@
 """Running the commands of others: said before, and their fault kept in one text."""
 
 import os
-import shlex
 import subprocess
 from collections.abc import Mapping, Sequence
 
@@ -9,8 +8,8 @@ SYSTEM_PATH = "/usr/local/sbin:/usr/local/bin:/usr/sbin:/usr/bin:/sbin:/bin"
 
 
 def run(argv: Sequence[str], *, show: str, env: Mapping[str, str] | None = None) -> str | None:
-    """Run a command after saying so; the fault with its last lines, or None."""
-    print(f"{show}: {shlex.join(argv)}", flush=True)
+    """Run a command after showing what it is for; its fault with the last lines, or None."""
+    print(show, flush=True)
     done = subprocess.run(
         argv,
         stdin=subprocess.DEVNULL,

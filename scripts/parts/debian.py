@@ -103,11 +103,9 @@ def install(missing: Sequence[Part]) -> list[str]:
     for part in missing:
         print(f"installing {part.package}, which {part.why}")
     names = sorted({part.package for part in missing})
-    fault = run(["apt-get", "update", "-q"], show="packages", env=APT) or run(
-        ["apt-get", "install", "-y", "-q", "--no-install-recommends", *names],
-        show="packages",
-        env=APT,
-    )
+    argv = ["apt-get", "install", "-y", "-q", "--no-install-recommends", *names]
+    fault = run(["apt-get", "update", "-q"], show="apt-get update", env=APT)
+    fault = fault or run(argv, show=" ".join(argv), env=APT)
     return [fault] if fault else []
 
 

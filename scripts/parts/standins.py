@@ -108,7 +108,8 @@ def bootstrap(name: str, folder: Path, labels: dict[str, str]) -> str | None:
         f" && rm -rf {root}/var/cache/apt/archives/*.deb {root}/var/lib/apt/lists/*"
         f" && tar -C {root} -c . | docker import {changes} - {name}"
     )
-    return run(["bash", "-euo", "pipefail", "-c", script], show=f"image {name}")
+    show = f"making the image {name}: {BOOTSTRAP}"
+    return run(["bash", "-euo", "pipefail", "-c", script], show=show)
 
 
 def build(
@@ -120,4 +121,4 @@ def build(
         shutil.copytree(python, context / "python", symlinks=True, ignore=LEFT_BEHIND)
     flags = [f"--label={key}={value}" for key, value in labels.items()]
     argv = ["docker", "build", "-q", "--network=host", *flags, "-t", name, str(context)]
-    return run(argv, show=f"image {name}", env={"DOCKER_BUILDKIT": "0"})
+    return run(argv, show=f"making the image {name}", env={"DOCKER_BUILDKIT": "0"})
