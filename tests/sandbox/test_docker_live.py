@@ -7,6 +7,7 @@ import subprocess
 import sys
 import time
 from pathlib import Path
+from typing import Any
 
 import anyio
 import pytest
@@ -24,6 +25,7 @@ from mechagym.sandbox.base import (
     RegistryImage,
 )
 from mechagym.sandbox.docker import DockerSandbox
+from mechagym.sandbox.docker.box import DockerBox
 from mechagym.sandbox.processes import processes, stop_agent
 
 BASE = "mg-base:bookworm"
@@ -59,8 +61,10 @@ async def left(box, name: str) -> list[int]:
     return [p.pid for p in await processes(box.processes) if p.comm == name and not p.zombie]
 
 
-async def inspect(docker, box):
-    return await docker._engine.call("GET", f"/containers/{box.info.container_id}/json")
+async def inspect(docker: DockerSandbox, box: DockerBox) -> dict[str, Any]:
+    path = f"/containers/{box.info.container_id}/json"
+    found: dict[str, Any] = await docker._engine.call("GET", path)
+    return found
 
 
 # --- commands
@@ -234,9 +238,11 @@ import anyio, sys
 from mechagym.sandbox.base import *
 from mechagym.sandbox.docker import DockerSandbox
 async def main():
-    spec = BoxSpec(image=RegistryImage(reference=sys.argv[1]), network=NetworkPolicy(mode="no-network"))
+    image = RegistryImage(reference=sys.argv[1])
+    spec = BoxSpec(image=image, network=NetworkPolicy(mode="no-network"))
     async with DockerSandbox().open(spec) as box:
-        await box.exec(["sh", "-c", "trap '' TERM HUP; sleep 300 & sleep 300"], ExecOptions(background=True))
+        hold = ["sh", "-c", "trap '' TERM HUP; sleep 300 & sleep 300"]
+        await box.exec(hold, ExecOptions(background=True))
         print(box.container.name, flush=True)
         await anyio.sleep(60)
 anyio.run(main)
@@ -373,3 +379,38 @@ async def test_a_probe_says_reason_and_remedy(tmp_path):
         closed.bind(str(dead))
     stopped = await DockerSandbox(f"unix://{dead}").probe()
     assert "answers" in (stopped.reason or "")
+
+
+# --- compose
+
+COMPOSE = """
+services:
+  main:
+    build: .
+    command: ["sleep", "infinity"]
+    environment: {FROM_FILE: "yes"}
+    volumes: ["shared:/shared"]
+    depends_on: {teller: {condition: service_healthy}}
+  teller:
+    image: mg-base:bookworm
+    command: ["sh", "-c", "echo $$WORD >/shared/word; sleep 300"]
+    environment: ["WORD=${UNSET:-told}"]
+    volumes: ["shared:/shared", "./note.txt:/note.txt"]
+    healthcheck: {test: "test -s /shared/word", interval: 200ms, retries: 50}
+"""
+
+
+async def test_sidecars_are_beside_the_box_and_gone_with_it(docker, tmp_path):
+    (tmp_path / "docker-compose.yaml").write_text(COMPOSE)
+    (tmp_path / "note.txt").write_text("x")
+    spec = BoxSpec(image=IMAGE, network=NO_NETWORK, compose=tmp_path / "docker-compose.yaml")
+    async with docker.open(spec) as box:
+        found = await box.exec(sh("cat /shared/word; echo $FROM_FILE; getent hosts teller"))
+        assert found.text.split()[:2] == ["told", "yes"]
+        assert "teller" in found.text
+        name = box.container.name
+    for path, key in (("/containers/json", "Names"), ("/networks", "Name")):
+        rows = await docker._engine.call("GET", path, params={"all": "1"})
+        assert name not in str([row[key] for row in rows])
+    volumes = await docker._engine.call("GET", "/volumes")
+    assert name not in str(volumes)

@@ -8,6 +8,7 @@ from collections.abc import AsyncIterator, Sequence
 
 import anyio
 import pytest
+from anyio.abc import Process, TaskGroup
 
 from mechagym.errors import BoxDied
 from mechagym.sandbox.base import ExecOptions, Stream
@@ -25,9 +26,12 @@ pytestmark = pytest.mark.skipif(not TINI, reason="install tini (apt-get install 
 class Pipes:
     """A local process as a Channel."""
 
-    def __init__(self, process, tasks):
+    def __init__(self, process: Process, tasks: TaskGroup) -> None:
+        assert process.stdin
         self.process = process
-        self._send, self._receive = anyio.create_memory_object_stream(16)
+        self._stdin = process.stdin
+        streams = anyio.create_memory_object_stream[tuple[Stream, bytes]](16)
+        self._send, self._receive = streams
         self._open = 2
         for name in ("stdout", "stderr"):
             tasks.start_soon(self._pump, name)
@@ -42,16 +46,16 @@ class Pipes:
             self._send.close()
 
     async def send(self, data):
-        await self.process.stdin.send(data)
+        await self._stdin.send(data)
 
     async def send_eof(self):
-        await self.process.stdin.aclose()
+        await self._stdin.aclose()
 
     async def receive(self):
         return await self._receive.receive()
 
-    async def aclose(self):
-        await self.process.stdin.aclose()
+    async def aclose(self) -> None:
+        await self._stdin.aclose()
         self._send.close()
         self._receive.close()
         with contextlib.suppress(ProcessLookupError):
@@ -62,21 +66,21 @@ class Pipes:
 class Box:
     """A pid namespace with lanes in it."""
 
-    def __init__(self, shell: str, tasks):
+    def __init__(self, shell: str, tasks: TaskGroup) -> None:
         self.sh = [shell] if shell != "busybox" else ["busybox", "sh"]
         self.tasks = tasks
         self.init = 0
 
-    async def start(self):
+    async def start(self) -> Pipes:
         argv = [*NAMESPACES, "--mount-proc", TINI, "--", *self.sh]
         process = await anyio.open_process(argv)
-        self.tasks_channel = Pipes(process, self.tasks)
+        main = Pipes(process, self.tasks)
         children = f"/proc/{process.pid}/task/{process.pid}/children"
         while not self.init:
             with contextlib.suppress(IndexError):
                 self.init = int((await anyio.Path(children).read_text()).split()[0])
             await anyio.sleep(0.01)
-        return self.tasks_channel
+        return main
 
     async def spawn(self, argv: Sequence[str], user: str | None):
         enter = ["nsenter", "-t", str(self.init), "-U", "--preserve-credentials", "-p", "-m"]

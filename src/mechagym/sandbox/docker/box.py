@@ -9,6 +9,7 @@ from collections.abc import AsyncIterator, Sequence
 from contextlib import asynccontextmanager
 from dataclasses import dataclass, replace
 from pathlib import Path
+from typing import Any
 
 from anyio.abc import TaskGroup
 
@@ -47,6 +48,7 @@ class Plan:
     box_id: str
     hostname: str
     own_image: bool = False
+    mounts: tuple[dict[str, Any], ...] = ()
     host_cpus: float | None = None
     limits_enforced: frozenset[str] = frozenset()
 
@@ -73,6 +75,7 @@ class Plan:
             network=network.first,
             alias="main" if network.own else None,
             host_cpus=self.host_cpus,
+            mounts=self.mounts,
         )
         return Container(
             engine=self.engine,

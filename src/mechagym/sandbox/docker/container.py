@@ -92,7 +92,7 @@ class Container:
         """
         params = {"container": self.name, "pause": "1", "changes": f"LABEL {label}"}
         async with self._still:
-            while not all(channel.settled for channel in self._started):
+            while not all(channel.settled for channel in self._started):  # noqa: ASYNC110 – many, rarely
                 await anyio.sleep(SETTLE_S)
             made = await self.engine.call("POST", "/commit", params=params, body={})
         return str(made["Id"])
@@ -161,7 +161,7 @@ class Container:
         try:
             await self.engine.call("DELETE", path, params={"force": "1", "v": "1"})
         except EngineError as error:
-            if error.status == 409:  # the engine is at it
-                await self.engine.call("POST", f"{path}/wait", params={"condition": "removed"})
-            elif error.status != 404:
+            if error.status not in _GONE:
                 raise
+            with suppress(EngineError):  # 409: the engine is at it
+                await self.engine.call("POST", f"{path}/wait", params={"condition": "removed"})

@@ -9,7 +9,7 @@ socket, no swap, no log on disk.
 """
 
 from collections.abc import Mapping
-from dataclasses import dataclass, field
+from dataclasses import dataclass
 from typing import Any
 
 from mechagym.sandbox.base import MIB, BoxSpec, Limits
@@ -25,14 +25,16 @@ INIT = "/sbin/docker-init"
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Placing:
-    """Where a container is put: its network's name, its alias there, and the host's processors."""
+    """Where a container is put: its network's name, its alias there, the host's processors, and
+    further mounts in the engine's words.
+    """
 
     image: str
     hostname: str
     network: str = "bridge"
     alias: str | None = None
     host_cpus: float | None = None
-    labels: Mapping[str, str] = field(default_factory=dict)
+    mounts: tuple[dict[str, Any], ...] = ()
 
 
 def box_body(spec: BoxSpec, placing: Placing) -> dict[str, Any]:
@@ -56,13 +58,11 @@ def box_body(spec: BoxSpec, placing: Placing) -> dict[str, Any]:
         body["WorkingDir"] = spec.workdir
     if spec.user:
         body["User"] = spec.user
-    body["HostConfig"] |= {
-        **limits(spec.limits, placing.host_cpus),
-        "Mounts": [
-            {"Type": "bind", "Source": str(m.source), "Target": m.target, "ReadOnly": True}
-            for m in spec.mounts
-        ],
-    }
+    body["HostConfig"] |= limits(spec.limits, placing.host_cpus)
+    body["HostConfig"]["Mounts"] += [
+        {"Type": "bind", "Source": str(m.source), "Target": m.target, "ReadOnly": True}
+        for m in spec.mounts
+    ]
     return body
 
 
@@ -71,7 +71,7 @@ def common(placing: Placing, labels: Mapping[str, str]) -> dict[str, Any]:
     body: dict[str, Any] = {
         "Image": placing.image,
         "Hostname": placing.hostname,
-        "Labels": {**labels, **placing.labels},
+        "Labels": dict(labels),
         "HostConfig": {
             "Init": True,
             "AutoRemove": True,
@@ -81,6 +81,7 @@ def common(placing: Placing, labels: Mapping[str, str]) -> dict[str, Any]:
             "CapAdd": list(KEPT_CAPABILITIES),
             "IpcMode": "private",
             "LogConfig": {"Type": "none"},
+            "Mounts": list(placing.mounts),
         },
     }
     if placing.alias:

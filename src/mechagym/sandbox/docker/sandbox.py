@@ -5,6 +5,7 @@ A client binary proves nothing and is not used: usable means that the daemon ans
 
 from collections.abc import AsyncIterator, Callable
 from contextlib import asynccontextmanager
+from dataclasses import replace
 from pathlib import Path
 from typing import Any
 
@@ -22,11 +23,14 @@ from mechagym.sandbox.base import (
     admit,
 )
 from mechagym.sandbox.docker.box import DockerBox, Plan, running
+from mechagym.sandbox.docker.compose import read
 from mechagym.sandbox.docker.engine import Engine
 from mechagym.sandbox.docker.images import Images
 from mechagym.sandbox.docker.networks import BoxNetwork
 from mechagym.sandbox.docker.reaping import sweep
+from mechagym.sandbox.docker.sidecars import Yard
 from mechagym.sandbox.health import wait_healthy
+from mechagym.sandbox.owner import owner_labels
 
 _LIMITS = {"memory_mb": "MemoryLimit", "cpus": "CpuCfsQuota", "pids": "PidsLimit"}
 
@@ -56,6 +60,7 @@ class DockerSandbox:
             limits=frozenset(n for n, key in _LIMITS.items() if self._info.get(key, True)),
             networks=frozenset({"public", "no-network"}),
             images=frozenset({"registry", "build"}),
+            compose=True,
             rootless=any("rootless" in option for option in security),
         )
 
@@ -95,7 +100,7 @@ class DockerSandbox:
             spec=spec,
             image=image,
             box_id=box_id,
-            hostname=box_id[-12:],
+            hostname=box_id,
             host_cpus=info.get("NCPU"),
             limits_enforced=self.capabilities.limits,
         )
@@ -103,13 +108,36 @@ class DockerSandbox:
         nest = anyio.create_task_group()
         await nest.__aenter__()
         try:
-            network = BoxNetwork(self._engine, spec.network)
-            async with running(plan, network, nest) as box:
+            async with (
+                self._surrounded(plan) as (plan, network),
+                running(plan, network, nest) as box,
+            ):
                 if spec.healthcheck is not None:
                     await wait_healthy(box, spec.healthcheck)
                 yield box
         finally:
             await nest.__aexit__(None, None, None)
+
+    @asynccontextmanager
+    async def _surrounded(self, plan: Plan) -> AsyncIterator[tuple[Plan, BoxNetwork]]:
+        """The box's network, with its sidecars running where it has any."""
+        spec = plan.spec
+        if spec.compose is None:
+            yield plan, BoxNetwork(self._engine, spec.network)
+            return
+        compose = read(spec.compose)
+        network = BoxNetwork(self._engine, spec.network, own=plan.name)
+        yard = Yard(
+            engine=self._engine,
+            images=self._images,
+            network=network,
+            name=plan.name,
+            labels=owner_labels(spec.labels),
+        )
+        mounts = tuple(map(yard.mount, compose.volumes))
+        with_env = replace(spec, env={**compose.env, **spec.env})
+        async with yard.running(compose):
+            yield replace(plan, spec=with_env, mounts=mounts), network
 
     async def reap(self, scope: ReapScope) -> list[Removed]:
         """Remove what dead owners left."""
