@@ -206,6 +206,17 @@ def test_a_reader_sees_the_old_file_or_the_new_one(tmp_path: Path):
     assert [each.name for each in tmp_path.iterdir()] == ["f"]
 
 
+def test_what_a_killed_writer_left_is_no_hindrance(tmp_path: Path):
+    (tmp_path / ".0.json.part").touch()
+    (tmp_path / ".1.json.part").mkdir()
+    (tmp_path / ".2.json.part").symlink_to("/etc/passwd")
+    for number in range(3):
+        path = tmp_path / f"{number}.json"
+        write_file(path, b"whole")
+        assert path.read_bytes() == b"whole"
+    assert len(list(tmp_path.iterdir())) == 3
+
+
 HOSTILE = [
     "../../escape__AbC1234", "/etc/passwd__AbC1234", "..", ".", "", ".hidden", "a/b\\c:d",
     "nul\x00byte", "new\nline", "é ünïcode", "x" * 500, "con|<>?*\"", "-rf ~",

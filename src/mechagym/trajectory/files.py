@@ -11,16 +11,16 @@ import os
 import re
 import shutil
 import stat
-import threading
-from collections.abc import Iterator
+from collections.abc import Iterable, Iterator
 from pathlib import Path
-from typing import Any
+from typing import Any, BinaryIO
 
 from pydantic_core import to_json
 
 from mechagym.trajectory.redact import Redactor
 
 CHUNK_BYTES = 1024 * 1024
+_NEW = os.O_WRONLY | os.O_CREAT | os.O_EXCL | getattr(os, "O_NOFOLLOW", 0)
 _UNSAFE = re.compile(r"[^A-Za-z0-9._-]")
 
 
@@ -32,30 +32,37 @@ def safe_name(name: str) -> str:
 
 def write_file(path: Path, data: bytes, *, durable: bool = False) -> None:
     """Put a whole file at `path`, making its folder where needed. Raises OSError."""
-    whole = path.with_name(f".{path.name}.{os.getpid()}.{threading.get_ident()}")
+    _write(path, (data,), durable=durable)
+
+
+def _write(path: Path, chunks: Iterable[bytes], *, durable: bool = False) -> None:
+    part = path.with_name(f".{path.name}.part")
     try:
+        with _fresh(part) as file:
+            file.writelines(chunks)
+            file.flush()
+            if durable:
+                os.fsync(file.fileno())
         try:
-            _flush(whole, data, durable=durable)
-        except FileNotFoundError:
-            path.parent.mkdir(parents=True, exist_ok=True)
-            _flush(whole, data, durable=durable)
-        try:
-            whole.replace(path)  # also over a link: the link is replaced
+            part.replace(path)  # also over a link: the link is replaced
         except IsADirectoryError:
             shutil.rmtree(path)
-            whole.replace(path)
+            part.replace(path)
     except BaseException:
-        whole.unlink(missing_ok=True)
+        part.unlink(missing_ok=True)
         raise
 
 
-def _flush(path: Path, data: bytes, *, durable: bool) -> None:
-    flags = os.O_WRONLY | os.O_CREAT | os.O_EXCL | getattr(os, "O_NOFOLLOW", 0)
-    with os.fdopen(os.open(path, flags, 0o644), "wb") as file:
-        file.write(data)
-        file.flush()
-        if durable:
-            os.fsync(file.fileno())
+def _fresh(part: Path) -> BinaryIO:
+    """Open a new file; what a killed writer left is dropped."""
+    for _ in range(3):
+        try:
+            return os.fdopen(os.open(part, _NEW, 0o644), "wb")
+        except FileNotFoundError:
+            part.parent.mkdir(parents=True, exist_ok=True)
+        except FileExistsError:
+            clear(part)
+    raise FileExistsError(f"{part} is written by somebody else")
 
 
 def write_text(path: Path, text: str, redactor: Redactor) -> None:
@@ -121,21 +128,23 @@ def scrub(folder: Path, redactor: Redactor) -> None:
         return
     for path in regular_files(folder):
         if _holds_secret(path, redactor):
-            stream = redactor.stream()
             with path.open("rb") as source:
-                done = [stream.feed(chunk) for chunk in iter(lambda: source.read(CHUNK_BYTES), b"")]
-            write_file(path, b"".join([*done, stream.finish()]))
+                _write(path, redactor.stream().through(_chunks(source)))
 
 
 def _holds_secret(path: Path, redactor: Redactor) -> bool:
     tail = b""
     with path.open("rb") as source:
-        while chunk := source.read(CHUNK_BYTES):
+        for chunk in _chunks(source):
             data = tail + chunk
             if redactor.data(data) is not data:
                 return True
             tail = data[-redactor.longest_bytes :]
     return False
+
+
+def _chunks(source: BinaryIO) -> Iterator[bytes]:
+    return iter(lambda: source.read(CHUNK_BYTES), b"")
 
 
 def publish(source: Path, target: Path) -> None:

@@ -8,7 +8,7 @@ before an export.
 import base64
 import json
 import re
-from collections.abc import Iterator, Mapping
+from collections.abc import Iterable, Iterator, Mapping
 from dataclasses import dataclass
 from itertools import chain
 from typing import Any
@@ -100,6 +100,12 @@ class RedactingStream:
         safe = max(0, len(data) - max(0, self._redactor.longest_bytes - 1))
         done, self._held = self._redactor._split(data, safe)
         return done
+
+    def through(self, chunks: Iterable[bytes]) -> Iterator[bytes]:
+        """All of a source, redacted."""
+        for chunk in chunks:
+            yield self.feed(chunk)
+        yield self.finish()
 
     def finish(self) -> bytes:
         """Give what is still held."""
