@@ -10,11 +10,8 @@ from mechagym.sandbox.base import Box, BoxSpec, RegistryImage, Sandbox
 from mechagym.tasks.model import Collect, Step, Task, VerifierSection
 
 IMAGE = RegistryImage(reference="mg-base:bookworm")
-BOXES = (
-    "memory",
-    pytest.param("docker", marks=pytest.mark.live),
-    pytest.param("local", marks=pytest.mark.live),
-)
+QUICK_BOXES = ("memory", pytest.param("local", marks=pytest.mark.live))
+BOXES = (*QUICK_BOXES, pytest.param("docker", marks=pytest.mark.live))
 
 
 def sandbox_of(name: str) -> Sandbox:

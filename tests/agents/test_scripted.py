@@ -38,10 +38,10 @@ async def act(
     return await agent.run(context), events
 
 
-async def test_a_whole_script(box: Box):
+async def test_a_whole_script(quick_box: Box):
     meter = Meter()
     result, events = await act(
-        box,
+        quick_box,
         Say(text="I begin"),
         Exec(command="echo hi > a.txt; echo out; echo err >&2; exit 3"),
         Write(path="/app/deep/b.txt", text="{x} $(y) ü\n"),
@@ -57,44 +57,46 @@ async def test_a_whole_script(box: Box):
     shown = events[2]
     assert isinstance(shown, ToolReturned)
     assert (shown.output, shown.is_error) == ("out\nerr\n", True)
-    assert await read(box, "/app/a.txt") == "hi\n"
-    assert await read(box, "/app/deep/b.txt") == "{x} $(y) ü\n"
+    assert await read(quick_box, "/app/a.txt") == "hi\n"
+    assert await read(quick_box, "/app/deep/b.txt") == "{x} $(y) ü\n"
     assert (meter.settled.cost_usd, meter.settled.usage.tokens, meter.turns) == (0.25, 15, 1)
 
 
-async def test_the_actions_of_another_step_wait(box: Box):
+async def test_the_actions_of_another_step_wait(quick_box: Box):
     script = (Say(text="always"), Say(text="first", step="one"), Say(text="then", step="two"))
-    _, events = await act(box, *script, step="two")
+    _, events = await act(quick_box, *script, step="two")
     assert [event.text for event in events if isinstance(event, MessageSaid)] == [
         "always",
         "then",
     ]
 
 
-async def test_it_fails_when_told_to(box: Box):
+async def test_it_fails_when_told_to(quick_box: Box):
     with pytest.raises(AgentError, match="enough"):
-        await act(box, Fail(message="enough"), Say(text="never"))
+        await act(quick_box, Fail(message="enough"), Say(text="never"))
 
 
-async def test_it_hangs_until_it_is_ended(box: Box):
+async def test_it_hangs_until_it_is_ended(quick_box: Box):
     with anyio.move_on_after(0.05) as scope:
-        await act(box, Hang())
+        await act(quick_box, Hang())
     assert scope.cancelled_caught
 
 
-async def test_money_runs_out_as_for_any_agent(box: Box):
+async def test_money_runs_out_as_for_any_agent(quick_box: Box):
     meter = Meter(budget=Budget(usd=0.5))
     with pytest.raises(BudgetExhausted):
-        await act(box, *[Pay(cost_usd=0.2)] * 3, meter=meter)
+        await act(quick_box, *[Pay(cost_usd=0.2)] * 3, meter=meter)
     assert meter.settled.cost_usd == pytest.approx(0.4)
 
 
-async def test_what_it_starts_in_the_background_goes_on(box: Box):
-    _, events = await act(box, Exec(command="sleep 0.2; echo up > /app/up.txt", background=True))
+async def test_what_it_starts_in_the_background_goes_on(quick_box: Box):
+    _, events = await act(
+        quick_box, Exec(command="sleep 0.2; echo up > /app/up.txt", background=True)
+    )
     assert isinstance(events[1], ToolReturned)
     assert not events[1].is_error
     with anyio.fail_after(10):
-        while not (await box.exec(["test", "-s", "/app/up.txt"])).ok:
+        while not (await quick_box.exec(["test", "-s", "/app/up.txt"])).ok:
             await anyio.sleep(0.05)
 
 

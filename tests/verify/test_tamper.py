@@ -157,16 +157,20 @@ def test_scan_looks_into_all_arguments_of_calls_only():
         ),
     ],
 )
-async def test_what_is_seen_in_a_box(box: Box, does: str, rules: list[str]):
-    before = await fingerprint(box)
+async def test_what_is_seen_in_a_box(quick_box: Box, does: str, rules: list[str]):
+    before = await fingerprint(quick_box)
     assert {"sh", "bash", "cat"} <= before.runners.keys()
     assert before.lacks == frozenset()
-    done = await box.exec(["sh", "-c", does], ExecOptions(user="root"))
+    done = await quick_box.exec(["sh", "-c", does], ExecOptions(user="root"))
     assert done.ok, done.stderr
-    assert sorted(finding.rule for finding in compare(before, await fingerprint(box))) == rules
+    assert (
+        sorted(finding.rule for finding in compare(before, await fingerprint(quick_box))) == rules
+    )
 
 
-async def test_a_broken_stat_is_told(box: Box):
-    before = await fingerprint(box)
-    await box.exec(["sh", "-c", "rm $(command -v stat)"], ExecOptions(user="root"))
-    assert [finding.rule for finding in compare(before, await fingerprint(box))] == ["tools_broken"]
+async def test_a_broken_stat_is_told(quick_box: Box):
+    before = await fingerprint(quick_box)
+    await quick_box.exec(["sh", "-c", "rm $(command -v stat)"], ExecOptions(user="root"))
+    assert [finding.rule for finding in compare(before, await fingerprint(quick_box))] == [
+        "tools_broken"
+    ]
