@@ -38,6 +38,13 @@ class Groups:
         """Open files through which a process enters; the caller closes them."""
         return [os.open(f / "cgroup.procs", os.O_WRONLY | os.O_CLOEXEC) for f in self.distinct]
 
+    def freezer(self) -> int | None:
+        """The open freezer, for whoever has to end the box when we are gone; the caller closes it."""
+        if "freezer" not in self.folders:
+            return None
+        name = "cgroup.freeze" if self.unified else "freezer.state"
+        return os.open(self.folders["freezer"] / name, os.O_WRONLY | os.O_CLOEXEC)
+
     @property
     def distinct(self) -> list[Path]:
         """Each folder once."""

@@ -11,7 +11,7 @@ from mechagym.sandbox.local.bundle import PATH
 from mechagym.sandbox.local.rootfs import Cache, Rootfs, Tree, short
 
 NOTE = "on the host's own root: what its Dockerfile starts FROM was not used"
-_VERSION = "1"
+_VERSION = "2"
 _WATCHED = ("/etc", "/var/lib/dpkg/status", "/usr", "/usr/bin", "/usr/lib", "/usr/local/bin")
 
 

@@ -137,6 +137,9 @@ class Instance:
         shown = [syscalls.detached(path) for path in self._mounts] if os.getuid() == 0 else []
         request = {**self._request(), "stdio": len(given), "detached": len(shown)}
         shown += self.groups.doors() if self.groups else []
+        freezer = self.groups.freezer() if self.groups else None
+        request["freezer"] = freezer is not None
+        shown += [freezer] if freezer is not None else []
         try:
             self.pid, _ = await self.ask("start", [*given, *shown], **request)
             self._ended = os.pidfd_open(self.pid)

@@ -14,6 +14,7 @@ import shutil
 import signal
 import socket
 import sys
+import time
 import traceback
 from collections.abc import Callable
 from contextlib import suppress
@@ -27,6 +28,8 @@ ROOM = "/mnt"
 MAX_MESSAGE = 200_000
 MAX_FILES = 64
 
+_PAUSE_S, _TRIES = 0.01, 300
+
 Request = dict[str, Any]
 
 
@@ -35,8 +38,7 @@ class Keeper:
 
     def __init__(self, line: socket.socket) -> None:
         self.line = line
-        self.children: set[int] = set()
-        self.boxes: set[str] = set()
+        self.boxes: dict[str, int | None] = {}
         self.folders: set[str] = set()
 
     def serve(self) -> None:
@@ -49,40 +51,53 @@ class Keeper:
             if not message:
                 return self._end()
             request = json.loads(message)
-            if request["step"] == "start":
-                self.boxes.add(request["box"])
-            elif request["step"] == "remove":
-                self.boxes -= set(request["boxes"])
-                self.folders -= set(request.get("folders", ()))
-            elif "target" in request and request["step"] in ("unpack", "show_host"):
-                self.folders.add(request["target"])
+            self._note(request, files)
             self._fork(request, files)
+
+    def _note(self, request: Request, files: list[int]) -> None:
+        """Remember what has to be ended or removed if the controller ends now.
+
+        With a box's start may come its freezer: what is frozen cannot be killed.
+        """
+        match request["step"]:
+            case "start":
+                self.boxes[request["box"]] = files.pop() if request["freezer"] else None
+            case "remove":
+                for box in request["boxes"]:
+                    freezer = self.boxes.pop(box, None)
+                    if freezer is not None:
+                        os.close(freezer)
+                self.folders -= set(request.get("folders", ()))
+            case "unpack" | "show_host":
+                self.folders.add(request["target"])
 
     def _fork(self, request: Request, files: list[int]) -> None:
         signal.pthread_sigmask(signal.SIG_BLOCK, {signal.SIGCHLD})
-        pid = os.fork()
-        if pid == 0:
+        if os.fork() == 0:
             self.line.close()
             signal.signal(signal.SIGCHLD, signal.SIG_DFL)
             signal.pthread_sigmask(signal.SIG_UNBLOCK, {signal.SIGCHLD})
             _answer(request, files)
-        self.children.add(pid)
         signal.pthread_sigmask(signal.SIG_UNBLOCK, {signal.SIGCHLD})
         for descriptor in files:
             os.close(descriptor)
 
     def _reap(self, *_: object) -> None:
         with suppress(ChildProcessError):
-            while (pid := os.waitpid(-1, os.WNOHANG)[0]) != 0:
-                self.children.discard(pid)
+            while os.waitpid(-1, os.WNOHANG)[0]:
+                pass
 
     def _end(self) -> None:
-        signal.signal(signal.SIGCHLD, signal.SIG_DFL)
-        for pid in self.children:
-            os.kill(pid, signal.SIGKILL)
-        for box in self.boxes:
-            steps.kill_box(box)
-        for folder in (*(f"boxes/{box}" for box in self.boxes), *self.folders):
+        for freezer in self.boxes.values():
+            if freezer is not None:
+                steps.thaw(freezer)
+        for _ in range(_TRIES):
+            if not steps.kill_others():
+                break
+            time.sleep(_PAUSE_S)
+        for box, freezer in self.boxes.items():
+            steps.clear_box(box, keep_owner=freezer is not None)
+        for folder in self.folders:
             shutil.rmtree(folder, ignore_errors=True)
 
 

@@ -1,14 +1,13 @@
 """The layer that makes the host's own root usable as a box's: made by the keeper, once per state of the host.
 
 Listed is what is shown. `/etc` is copied file by file from a list of names; `/usr` and its like are shown by
-overlayfs from the host, under empty folders of ours, so that a box's root may write everywhere.
+overlayfs from the host, under empty folders of ours, so that a box's root may write in them.
 """
 
 import os
 import re
 import shutil
 import stat
-from collections.abc import Iterator
 from contextlib import suppress
 from pathlib import Path
 
@@ -23,7 +22,7 @@ ETC = frozenset(
     deluser.conf dpkg emacs ethertypes fonts gai.conf group gtk-2.0 gtk-3.0 host.conf inputrc issue
     issue.net ld.so.cache ld.so.conf ld.so.conf.d libaudit.conf locale.alias locale.conf locale.gen
     localtime login.defs magic magic.mime mailcap mime.types mke2fs.conf nanorc netconfig networks
-    nsswitch.conf os-release pam.conf pam.d passwd perl profile profile.d protocols python3 rpc
+    nsswitch.conf os-release pam.conf pam.d passwd perl profile profile.d protocols python3 rpc security
     selinux services shells skel ssl terminfo timezone vim xattr.conf xdg
     """.split()
 )
@@ -41,6 +40,12 @@ FOLDERS = {
     "var/mail": 0o775, "var/opt": 0o755, "var/spool": 0o755,
 }  # fmt: skip
 LINKS = {"var/run": "/run", "var/lock": "/run/lock"}
+DEPTH = 3
+LOCAL = "/usr/local"
+"""A box's root may write in folders so deep below a tree (and below this one): more would cost seconds."""
+
+NOBODY = frozenset({"nobody", "nogroup"})
+_FIRST_PERSON = 1000
 _BIG = 4 * 1024 * 1024
 _PASSWORD = re.compile(rb"://[^/\s'\"]*@")
 
@@ -58,6 +63,7 @@ def shown_folders(root: Path = Path("/")) -> list[str]:
 
 def make(target: Path, folders: list[str]) -> None:
     """Write the layer: tree 0 is `/`, then one tree per shown folder, in order."""
+    os.umask(0)
     root = target / "0"
     root.mkdir(parents=True)
     root.chmod(0o755)
@@ -73,6 +79,8 @@ def make(target: Path, folders: list[str]) -> None:
     for name in sorted(os.listdir("/etc")):  # noqa: PTH208
         if shows(name):
             _copy(Path("/etc", name), root / "etc" / name)
+    for name in ("passwd", "group"):
+        _keep_system_accounts(root / "etc" / name)
     for number, folder in enumerate(folders, 1):
         (root / folder.lstrip("/")).mkdir(parents=True, exist_ok=True)
         _folders_of(Path(folder), target / str(number))
@@ -99,27 +107,33 @@ def _copy(source: Path, target: Path) -> None:
             target.chmod(stat.S_IMODE(at.st_mode))
 
 
+def _keep_system_accounts(table: Path) -> None:
+    """Leave the people of the host out: their ids are free for users of the box."""
+    lines = table.read_text(encoding="utf-8", errors="surrogateescape").splitlines(keepends=True)
+    kept = [line for line in lines if _is_system(line.split(":"))]
+    table.write_text("".join(kept), encoding="utf-8", errors="surrogateescape")
+
+
+def _is_system(row: list[str]) -> bool:
+    return len(row) > 2 and row[2].isdecimal() and (int(row[2]) < _FIRST_PERSON or row[0] in NOBODY)
+
+
 def _secret(path: Path) -> bool:
     return path.stat().st_size < _BIG and bool(_PASSWORD.search(path.read_bytes()))
 
 
 def _folders_of(source: Path, target: Path) -> None:
-    for path, mode in _walk(source):
-        place = target / path.relative_to(source)
-        place.mkdir()
-        place.chmod(mode)
-
-
-def _walk(top: Path) -> Iterator[tuple[Path, int]]:
-    waiting = [top]
+    """Make the empty folders of a tree, by plain system calls, since there are thousands."""
+    waiting = [(str(source), str(target), DEPTH)]
     while waiting:
-        path = waiting.pop()
+        theirs, ours, depth = waiting.pop()
         with suppress(OSError):
-            mode = stat.S_IMODE(path.lstat().st_mode)
-            with os.scandir(path) as entries:
-                below = [Path(e.path) for e in entries if e.is_dir(follow_symlinks=False)]
-            yield path, mode
-            waiting.extend(below)
+            os.mkdir(ours, stat.S_IMODE(os.stat(theirs).st_mode))  # noqa: PTH102, PTH116
+            below = DEPTH if theirs == LOCAL else depth - 1
+            with os.scandir(theirs) as entries:
+                for entry in entries:
+                    if below >= 0 and entry.is_dir(follow_symlinks=False):
+                        waiting.append((entry.path, f"{ours}/{entry.name}", below))
 
 
 def _files_of(source: Path, target: Path) -> None:

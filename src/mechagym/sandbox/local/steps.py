@@ -25,6 +25,10 @@ LOW_FILES = 32
 """Files that a child must not inherit are moved above this number."""
 
 
+THAW = {"freezer.state": b"THAWED", "cgroup.freeze": b"0"}
+"""What to write to a freezer, by the name of its file."""
+
+
 class StepFailed(Exception):
     """A step that could not be done; the text is for a person."""
 
@@ -164,8 +168,7 @@ def show_host(request: Request, files: list[int]) -> Answer:
 def remove(request: Request, files: list[int]) -> Answer:
     """Remove boxes with all their files."""
     for box in request["boxes"]:
-        kill_box(box)
-        shutil.rmtree(f"boxes/{box}", ignore_errors=True)
+        clear_box(box)
     for folder in request.get("folders", ()):
         shutil.rmtree(folder, ignore_errors=True)
     return None, []
@@ -184,12 +187,40 @@ def move(request: Request, files: list[int]) -> Answer:
     return None, []
 
 
-def kill_box(box: str) -> None:
-    """Kill the first process of a box, if it is still one of ours; the kernel kills the rest."""
-    with suppress(OSError, ValueError):
-        pid = int(Path(f"boxes/{box}/pid").read_text(encoding="utf-8"))
-        if os.readlink(f"/proc/{pid}/ns/user") == os.readlink("/proc/self/ns/user"):  # noqa: PTH115
-            os.kill(pid, signal.SIGKILL)
+def thaw(freezer: int) -> None:
+    """Let a frozen box go on, by its freezer's open file; one that is gone is no error."""
+    name = os.readlink(f"/proc/self/fd/{freezer}").rpartition("/")[2]  # noqa: PTH115
+    with suppress(OSError):
+        os.write(freezer, THAW[name])
+
+
+def kill_others() -> int:
+    """Kill every other process of this user namespace, so all of every box, and say how many there were."""
+    ours, found = os.stat("/proc/self/ns/user").st_ino, 0  # noqa: PTH116
+    for name in os.listdir("/proc"):  # noqa: PTH208
+        with suppress(OSError):
+            if not name.isdecimal() or int(name) == os.getpid():
+                continue
+            if os.stat(f"/proc/{name}/ns/user").st_ino == ours:  # noqa: PTH116
+                os.kill(int(name), signal.SIGKILL)
+                found += 1
+    return found
+
+
+def clear_box(box: str, *, keep_owner: bool = False) -> None:
+    """Remove the folder of a box that runs no more.
+
+    `keep_owner`: all but the note whose it is, for the reaper, who may remove control groups.
+    """
+    folder = f"boxes/{box}"
+    if keep_owner:
+        for entry in Path(folder).glob("*"):
+            if entry.is_dir():
+                shutil.rmtree(entry, ignore_errors=True)
+            elif entry.name != "owner.json":
+                entry.unlink(missing_ok=True)
+    else:
+        shutil.rmtree(folder, ignore_errors=True)
 
 
 STEPS: dict[str, Callable[[Request, list[int]], Answer]] = {

@@ -1,0 +1,202 @@
+"""What a dead controller leaves is nothing, or goes at the next start; a live one's is not touched."""
+
+import os
+import random
+import signal
+import subprocess
+import sys
+import time
+from collections.abc import AsyncIterator, Iterator
+from contextlib import contextmanager
+from pathlib import Path
+
+import anyio
+import pytest
+
+from mechagym.sandbox.base import ReapScope
+from mechagym.sandbox.local import LocalSandbox, bundle, cgroups
+from tests.sandbox.local_parts import folders, host_spec, needs_parts, text
+
+pytestmark = pytest.mark.live
+DRIVER = Path(__file__).parent / "local_crash_driver.py"
+ROUNDS, BOXES = 6, 3
+
+
+@pytest.fixture(scope="session")
+def cache(tmp_path_factory: pytest.TempPathFactory) -> Path:
+    needs_parts()
+    return tmp_path_factory.mktemp("cache")
+
+
+@pytest.fixture
+async def sandbox(cache: Path) -> AsyncIterator[LocalSandbox]:
+    sandbox = LocalSandbox(cache=cache)
+    yield sandbox
+    await sandbox.aclose()
+
+
+@contextmanager
+def controller(cache: Path) -> Iterator[subprocess.Popen[bytes]]:
+    argv = [sys.executable, str(DRIVER), str(cache), str(BOXES)]
+    env = {**os.environ, "PYTHONPATH": ":".join(sys.path)}
+    with subprocess.Popen(argv, stdout=subprocess.PIPE, env=env) as process:
+        assert process.stdout is not None
+        assert process.stdout.readline() == b"ready\n"
+        try:
+            yield process
+        finally:
+            process.kill()
+
+
+def inits() -> set[int]:
+    """The first processes of boxes, anybody's."""
+    found = set()
+    for path in Path("/proc").glob("[0-9]*/cmdline"):
+        try:
+            if path.read_bytes().startswith(bundle.INIT.encode() + b"\0"):
+                found.add(int(path.parent.name))
+        except OSError:
+            continue
+    return found
+
+
+def of_keepers(cache: Path) -> list[int]:
+    """Keepers whose room is this cache."""
+    found = []
+    for path in Path("/proc").glob("[0-9]*"):
+        try:
+            if b"local.keeper" in (path / "cmdline").read_bytes() and str(cache) in os.readlink(
+                path / "cwd"
+            ):
+                found.append(int(path.name))
+        except OSError:
+            continue
+    return found
+
+
+def groups() -> set[Path]:
+    return {
+        path for parent in cgroups.parents().values() for path in parent.glob(f"{cgroups.NAME}*")
+    }
+
+
+async def until_keepers(cache: Path, count: int) -> None:
+    """Keepers outlive their controllers by the moment they need to clean up."""
+    with anyio.fail_after(20):
+        while len(of_keepers(cache)) > count:
+            await anyio.sleep(0.05)
+
+
+@pytest.mark.must("sandbox-11")
+async def test_kill_9_of_the_controller_leaves_nothing(sandbox, cache):
+    inits_before, groups_before = inits(), groups()
+    for _ in range(ROUNDS):
+        with controller(cache) as process:
+            time.sleep(random.uniform(0, 1.2))
+            process.send_signal(signal.SIGKILL)
+            process.wait()
+        await until_keepers(cache, 0)
+        await sandbox.reap(ReapScope())
+        assert folders(cache) == set()
+        assert not inits() - inits_before
+        assert not groups() - groups_before
+    async with sandbox.open(host_spec()) as box:
+        assert await text(box, "echo well") == "well\n"
+
+
+@pytest.mark.must("sandbox-11")
+async def test_when_the_keeper_is_killed_too_the_reaper_removes_what_is_left(sandbox, cache):
+    inits_before, groups_before = inits(), groups()
+    async with sandbox.open(host_spec()) as mine:
+        kept = folders(cache)
+        with controller(cache) as process:
+            time.sleep(1.5)
+            keepers = set(of_keepers(cache)) - {sandbox._plant.keeper.pid}
+            process.send_signal(signal.SIGSTOP)
+            for pid in keepers:
+                os.kill(pid, signal.SIGKILL)
+            process.kill()
+            process.wait()
+        left = folders(cache) - kept
+        assert left
+        dry = await sandbox.reap(ReapScope(dry_run=True))
+        assert {Path(r.name).name for r in dry if r.what == "folder"} == left
+        assert folders(cache) == left | kept
+        removed = await sandbox.reap(ReapScope())
+        assert {r.what for r in removed} >= {"folder"}
+        assert all("crash, pid" in r.owner for r in removed)
+        assert folders(cache) == kept
+        assert await sandbox.reap(ReapScope()) == []
+        assert await text(mine, "echo alive") == "alive\n"
+    assert not inits() - inits_before
+    assert not groups() - groups_before
+
+
+@pytest.mark.must("sandbox-12")
+async def test_two_controllers_do_not_reap_each_other(sandbox, cache):
+    with controller(cache) as process:
+        time.sleep(0.5)
+        await sandbox.plant()
+        for _ in range(10):
+            assert await sandbox.reap(ReapScope()) == []
+            time.sleep(0.05)
+        assert process.poll() is None
+        assert folders(cache)
+    await until_keepers(cache, 1)
+    await sandbox.reap(ReapScope())
+    assert folders(cache) == set()
+
+
+@pytest.mark.must("sandbox-17")
+async def test_boxes_in_a_row_leave_nothing_growing(sandbox, cache):
+    async def some(count: int) -> None:
+        for _ in range(count):
+            async with sandbox.open(host_spec()) as box:
+                await box.exec(["true"])
+
+    def state() -> tuple[int, int, int, int]:
+        keeper = sandbox._plant.keeper.pid
+        return (
+            len(os.listdir("/proc/self/fd")),
+            _mounts("self", cache),
+            _mounts(keeper, cache),
+            len(os.listdir(f"/proc/{keeper}/fd")),
+        )
+
+    rounds = int(os.environ.get("MECHAGYM_TEST_BOXES", "30"))
+    await some(3)
+    before, groups_before, memory = state(), groups(), _rss_kb()
+    await some(rounds)
+    assert state() == before
+    assert groups() == groups_before
+    assert folders(cache) == set()
+    assert _rss_kb() - memory < 4096
+    assert _rss_kb(sandbox._plant.keeper.pid) < 40_000
+
+
+async def test_images_that_nobody_uses_go_on_demand(tmp_path):
+    sandbox = LocalSandbox(cache=tmp_path)
+    try:
+        async with sandbox.open(host_spec()) as box:
+            assert not await sandbox.reap(ReapScope(images=True)), "it is in use"
+            assert (await box.exec(["true"])).ok
+        young = ReapScope(images=True, older_than_s=3600)
+        assert await sandbox.reap(young) == []
+        removed = await sandbox.reap(ReapScope(images=True))
+        assert [r.what for r in removed] == ["image"]
+        assert not list((tmp_path / "layers").iterdir())
+    finally:
+        await sandbox.aclose()
+
+
+def _mounts(pid: int | str, cache: Path) -> int:
+    """Mounts of ours that a process sees."""
+    lines = Path(f"/proc/{pid}/mountinfo").read_text().splitlines()
+    return sum("overlay" in line and ("boxes/" in line or cache.name in line) for line in lines)
+
+
+def _rss_kb(pid: int | str = "self") -> int:
+    for line in Path(f"/proc/{pid}/status").read_text().splitlines():
+        if line.startswith("VmRSS"):
+            return int(line.split()[1])
+    raise AssertionError(pid)
