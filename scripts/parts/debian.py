@@ -1,7 +1,6 @@
 """The packages of Debian that we want, which of them are missing, and how to get them."""
 
 import shutil
-import sys
 from collections.abc import Sequence
 from dataclasses import dataclass
 from pathlib import Path
@@ -93,8 +92,6 @@ def how_to(missing: Sequence[Part]) -> str:
     names = " ".join(sorted({part.package for part in missing}))
     if shutil.which("apt-get"):
         return f"missing; install with:\n  sudo apt-get install --no-install-recommends {names}"
-    if sys.platform == "darwin":
-        return "no parts to install on macOS: start Docker Desktop, colima or Apple's container"
     return f"missing; install with your package manager (these are Debian's names):\n  {names}"
 
 
