@@ -269,15 +269,18 @@ async def test_after_retire_no_shell_is_shared(pool):
     assert before != after
 
 
-LISTENER = (
-    "import socket,time; s=socket.socket(); s.bind(('127.0.0.1',0)); s.listen(); time.sleep(300)"
-)
+LISTENER = """
+import pathlib, socket, sys, time
+s = socket.socket(); s.bind(('127.0.0.1', 0)); s.listen()
+pathlib.Path(sys.argv[1]).touch(); time.sleep(300)
+"""
 
 
-async def test_stop_agent_keeps_who_listens(pool):
+async def test_stop_agent_keeps_who_listens(pool, tmp_path):
     python = shutil.which("python3")
     await pool.exec(sh("nohup sh -c 'while :; do sleep 0.05; done' >/dev/null 2>&1 &"))
-    await pool.exec([*sh('nohup "$0" -c "$1" >/dev/null 2>&1 & sleep 0.5'), python, LISTENER])
+    serve = 'nohup "$0" -c "$1" "$2" >/dev/null 2>&1 & while ! [ -e "$2" ]; do sleep 0.1; done'
+    await pool.exec([*sh(serve), python, LISTENER, str(tmp_path / "up")])
     report = await stop_agent(pool)
     assert [line.split()[1] for line in report.kept] == ["python3:"]
     left = {p.comm for p in await processes(pool.processes) if not p.zombie}

@@ -30,8 +30,10 @@ class Capture:
         """All of it, or head and tail around a note of what is left out; within the limit."""
         if self.total <= self._limit:
             return bytes(self._head)
-        note = f"\n[… {self.total - self._limit} bytes left out …]\n".encode()
-        note = f"\n[… {self.total - self._limit + len(note)} bytes left out …]\n".encode()
+        note = b""
+        for _ in range(3):  # the note takes room itself, and its number may grow a digit by that
+            left_out = self.total - self._limit + len(note)
+            note = f"\n[… {left_out} bytes left out …]\n".encode()
         room = self._limit - len(note)
         if room < 2:
             return bytes(self._head)
