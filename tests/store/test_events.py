@@ -6,9 +6,11 @@ import signal
 import sqlite3
 import subprocess
 import sys
+import time
 from pathlib import Path
 
 import anyio
+import anyio.to_thread
 import pytest
 from hypothesis import HealthCheck, given, settings
 from hypothesis import strategies as st
@@ -197,6 +199,39 @@ async def test_many_writers_on_one_subject_leave_no_gap(url: str):
         for name in "ab":
             said = [b.text for _, _, b in found if isinstance(b, MessageSaid) and b.text[0] == name]
             assert said == [f"{name}{number}" for number in range(60)]
+
+
+async def test_emitting_from_threads_is_fine(url: str):
+    async with Store.open(url) as store:
+        emit = store.emitter("s")
+
+        def tell(name: str) -> None:
+            for number in range(200):
+                emit(MessageSaid(text=f"{name}{number}"))
+
+        async with anyio.create_task_group() as group:
+            for name in "abcd":
+                group.start_soon(anyio.to_thread.run_sync, tell, name)
+        await store.flush()
+        found = await all_events(store, "s")
+        assert [seq for seq, _, _ in found] == list(range(1, 801))
+        said = [body.text for _, _, body in found if isinstance(body, MessageSaid)]
+        for name in "abcd":
+            assert [text for text in said if text[0] == name] == [f"{name}{n}" for n in range(200)]
+
+
+async def test_emitting_never_waits_for_the_disk(sqlite_url: str, tmp_path: Path):
+    async with Store.open(sqlite_url) as store:
+        with sqlite3.connect(tmp_path / "store" / "mechagym.db") as other:
+            other.execute("BEGIN IMMEDIATE")  # as if another process wrote for long
+            began = time.monotonic()
+            for number in range(1_000):
+                store.emitter("s")(MessageSaid(text=str(number)))
+            assert time.monotonic() - began < 5
+            other.rollback()
+        other.close()
+        await store.flush()
+        assert len(await store.events("s")) == 1_000
 
 
 WRITER = """
