@@ -26,6 +26,9 @@ from mechagym.sandbox.base import (
 )
 from mechagym.sandbox.docker import DockerSandbox
 from mechagym.sandbox.docker.box import DockerBox
+from mechagym.sandbox.docker.engine import EngineError
+from mechagym.sandbox.docker.images import reference_of
+from mechagym.sandbox.owner import owner_labels
 from mechagym.sandbox.processes import processes, stop_agent
 
 BASE = "mg-base:bookworm"
@@ -414,3 +417,39 @@ async def test_sidecars_are_beside_the_box_and_gone_with_it(docker, tmp_path):
         assert name not in str([row[key] for row in rows])
     volumes = await docker._engine.call("GET", "/volumes")
     assert name not in str(volumes)
+
+
+async def test_an_image_without_a_shell_is_named(docker, tmp_path):
+    image = context(tmp_path / "s", "FROM scratch\nCOPY Dockerfile /\n")
+    with pytest.raises(ImageError, match="no `sh`"):
+        async with docker.open(BoxSpec(image=image, network=NO_NETWORK)):
+            pass
+    assert await docker._images.remove(reference_of(image))
+
+
+@pytest.mark.must("sandbox-12")
+async def test_only_the_dead_owners_things_are_reaped(docker):
+    dead = owner_labels(Labels(job_id="h1-reaped")) | {"mechagym.pid_start": "1"}
+    living = owner_labels(Labels(job_id="h1-reaped"))
+    owners = {"dead": dead, "living": living, "strange": {"mechagym.job": "h1-reaped"}}
+    engine = docker._engine
+    made = {}
+    try:
+        for name, labels in owners.items():
+            body = {"Image": BASE, "Cmd": ["sleep", "60"], "Labels": labels}
+            made[name] = (await engine.call("POST", "/containers/create", body=body))["Id"]
+        network = {"Name": "mechagym-h1-dead", "Labels": dead}
+        await engine.call("POST", "/networks/create", body=network)
+        scope = ReapScope(job_id="h1-reaped")
+        would = await docker.reap(ReapScope(job_id="h1-reaped", dry_run=True))
+        did = await docker.reap(scope)
+        assert [r.what for r in would] == [r.what for r in did] == ["container", "network"]
+        assert await docker.reap(scope) == []
+        rows = await engine.call("GET", "/containers/json", params={"all": "1"})
+        left = {row["Id"] for row in rows}
+        assert made["dead"] not in left
+        assert {made["living"], made["strange"]} <= left
+    finally:
+        for container in made.values():
+            with contextlib.suppress(EngineError):
+                await engine.call("DELETE", f"/containers/{container}", params={"force": "1"})

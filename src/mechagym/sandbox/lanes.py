@@ -23,7 +23,7 @@ from typing import Self
 
 import anyio
 
-from mechagym.errors import BoxDied, SandboxError
+from mechagym.errors import BoxDied, ImageError, SandboxError
 from mechagym.sandbox import shell
 from mechagym.sandbox.base import ExecOptions, ExecResult
 from mechagym.sandbox.capture import Taps
@@ -63,10 +63,7 @@ class LanePool:
         except BaseException as error:
             await self.__aexit__(None, None, None)
             if isinstance(error, LaneLost | TimeoutError):
-                said = str(error) or "nothing"
-                raise SandboxError(
-                    f"the box's first shell did not come up; it said: {said}"
-                ) from error
+                raise _no_shell(str(error)) from error
             raise
         return self
 
@@ -215,3 +212,9 @@ class LanePool:
     async def _drain(self, lane: Lane) -> None:
         await lane.drain()
         await self._shells.close(lane)
+
+
+def _no_shell(said: str) -> SandboxError:
+    if "exec sh failed" in said:  # the subreaper's words
+        return ImageError("the image has no `sh`, which every box needs", reason="no_shell")
+    return SandboxError(f"the box's first shell did not come up; it said: {said or 'nothing'}")

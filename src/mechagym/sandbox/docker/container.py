@@ -12,7 +12,7 @@ from typing import Any
 import anyio
 from anyio.abc import TaskStatus
 
-from mechagym.errors import BoxDied, ImageError, SandboxError
+from mechagym.errors import BoxDied, SandboxError
 from mechagym.sandbox.docker.channel import DockerChannel
 from mechagym.sandbox.docker.creation import INIT
 from mechagym.sandbox.docker.engine import Engine, EngineError
@@ -112,13 +112,6 @@ class Container:
         )
         try:
             await self.engine.call("POST", f"{path}/start")
-        except EngineError as error:
-            await main.aclose()
-            if "executable file not found" in error.said or "no such file" in error.said:
-                raise ImageError(
-                    f"image {self.body['Image']} has no `sh`, which every box needs: {error.said}"
-                ) from error
-            raise
         except BaseException:
             with anyio.CancelScope(shield=True):
                 await main.aclose()
