@@ -6,6 +6,7 @@ PYTHON := $(firstword $(foreach p,python3 python3.13 python3.12 python3.11 pytho
 BIN := .venv/bin
 # Where the demo's boxes come from: on Linux from an OCI runtime, over this machine's own root.
 SANDBOX ?= $(if $(filter Linux,$(shell uname -s)),local --base host,auto)
+BENCHMARKS = $(basename $(notdir $(shell grep -l '^if __name__' benchmarks/*.py)))
 
 .PHONY: demo test check bench clean parts-demo parts-test
 
@@ -22,7 +23,7 @@ check: .venv/.installed-dev  ## Form, types and the tests that need no real part
 	$(BIN)/pytest -q -m 'not live and not slow'
 
 bench: parts-test .venv/.installed-dev  ## The figures of docs/benchmarks.md
-	for each in benchmarks/*.py; do $(BIN)/python "$$each" || exit 1; done
+	for each in $(BENCHMARKS); do $(BIN)/python -m "benchmarks.$$each" || exit 1; done
 
 clean:  ## What was made here; boxes and images of ours are `mechagym clean`'s
 	rm -rf .venv .mypy_cache .ruff_cache .pytest_cache .hypothesis build dist
