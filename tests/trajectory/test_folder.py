@@ -237,6 +237,12 @@ def test_hostile_names_stay_inside(tmp_path: Path, name: str):
     assert [path.name for path in (tmp_path / "jobs").iterdir()] == ["j"]
 
 
+def test_long_names_stay_apart():
+    names = [safe_name("x" * 200 + end) for end in ("a", "b")]
+    assert len(set(names)) == 2
+    assert max(map(len, names)) <= 120
+
+
 def test_what_an_agent_left_in_the_way_is_replaced_and_never_followed(tmp_path: Path):
     outside = tmp_path / "outside"
     outside.mkdir()
@@ -251,13 +257,17 @@ def test_what_an_agent_left_in_the_way_is_replaced_and_never_followed(tmp_path: 
     (attempt / "verifier" / "reward.json").mkdir()
     (attempt / "verifier" / "reward.json" / "x").write_text("")
     (attempt / "artifacts").symlink_to(outside)
+    (attempt / "steps").symlink_to(outside)
     trial = folder.trial_dir(KEY.trial_name)
     (trial / "result.json").symlink_to(outside / "precious")
     (trial / "agent").symlink_to(outside)
-    folder.write_trial(record_of(a_try()), events_of(*whole()))
+    taken = collected("/app/x", str(attempt / "artifacts" / "x"))
+    folder.write_trial(record_of(a_try()), events_of(*whole(), taken))
     assert content(outside) == {"precious": b"untouched"}
     assert folder.is_whole(KEY.trial_name)
     assert not (trial / "agent" / "link").exists()
+    assert not (trial / "steps").exists()
+    assert [path.name for path in (trial / "artifacts").iterdir()] == ["manifest.json"]
     assert json.loads((trial / "verifier" / "reward.json").read_text()) == {"reward": 1.0}
 
 

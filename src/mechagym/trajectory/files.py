@@ -6,6 +6,7 @@ power cut an earlier one may be empty, which `is_filled` tells, and is made agai
 left in the way (a link, a folder of that name) is replaced, never followed.
 """
 
+import hashlib
 import json
 import os
 import re
@@ -20,13 +21,16 @@ from pydantic_core import to_json
 from mechagym.trajectory.redact import Redactor
 
 CHUNK_BYTES = 1024 * 1024
+MAX_NAME = 120
 _NEW = os.O_WRONLY | os.O_CREAT | os.O_EXCL | getattr(os, "O_NOFOLLOW", 0)
 _UNSAFE = re.compile(r"[^A-Za-z0-9._-]")
 
 
 def safe_name(name: str) -> str:
     """A name that is one component of a path, on every system, and never hidden."""
-    plain = _UNSAFE.sub("_", name)[:120]
+    plain = _UNSAFE.sub("_", name)
+    if len(plain) > MAX_NAME:
+        plain = f"{plain[: MAX_NAME - 9]}-{hashlib.sha256(name.encode()).hexdigest()[:8]}"
     return f"_{plain[1:]}" if plain[:1] in ("", ".") else plain
 
 
@@ -150,6 +154,8 @@ def _chunks(source: BinaryIO) -> Iterator[bytes]:
 def publish(source: Path, target: Path) -> None:
     """Make `target` show the regular files below `source`, by hard links where that works."""
     clear(target)
+    if source.is_symlink():
+        return
     for path in regular_files(source):
         place = target / path.relative_to(source)
         place.parent.mkdir(parents=True, exist_ok=True)

@@ -102,6 +102,9 @@ class JobFolder:
 
     def _write_try(self, key: TrialKey, attempt: TryRecord, events: Sequence[Event]) -> None:
         folder = self.try_dir(key.trial_name, attempt.number)
+        for part in EVIDENCE:
+            if (folder / part).is_symlink():
+                (folder / part).unlink()
         scrub(folder, self._redactor)
         document = atif.fold(key, attempt.number, events)
         self._into(folder, "agent/trajectory.json", document)
