@@ -1,11 +1,21 @@
 """The process table: hostile names, trees, groups, and which sockets make a service."""
 
+import anyio
 from hypothesis import given
 from hypothesis import strategies as st
 
 from mechagym.sandbox.base import ExecOptions
 from mechagym.sandbox.capture import Capture, Tap
-from mechagym.sandbox.processes import Process, descendants, listening, parse, servers, split, units
+from mechagym.sandbox.processes import (
+    Process,
+    descendants,
+    listening,
+    parse,
+    servers,
+    split,
+    stop_agent,
+    units,
+)
 
 TAIL = "1 2 3 0 -1 0 0 0 0 0 0 0 0 0 20 0 1 0 {start} 0 0"
 
@@ -105,3 +115,37 @@ def test_a_tap_passes_all_but_its_own_marker(chunks: list[bytes]):
         tap.feed(chunk)
     assert tap.capture.bytes() == b"".join(chunks)
     assert tap.fields == ["7", "0"]
+
+
+class Host:
+    """A table of processes that are not all a box's."""
+
+    ours = frozenset({50})
+    background = frozenset({60})
+    own_namespace = False
+
+    def __init__(self) -> None:
+        self.killing = anyio.Lock()
+        self.asked: list[str] = []
+        self.retired = False
+
+    @property
+    def processes(self) -> "Host":
+        return self
+
+    async def retire(self) -> None:
+        self.retired = True
+
+    async def script(self, text: str, user: str | None = None) -> bytes:
+        self.asked.append(text)
+        rows = [row(1, "init", 0), row(40, "sshd"), row(50, "sh", 2), row(51, "agent", 50, "T")]
+        return "".join([*rows, row(60, "kept", 50, "T")]).encode()
+
+
+async def test_on_a_host_nobody_elses_process_is_touched():
+    host = Host()
+    report = await stop_agent(host)
+    assert [line.split(":")[0] for line in report.killed] == ["60 kept", "51 agent"]
+    assert [t for t in host.asked if "KILL" in t] == ["kill -KILL 51 60 2>/dev/null\n"]
+    assert not [t for t in host.asked if "-1" in t]
+    assert host.retired

@@ -24,6 +24,7 @@ class Control:
         self._shells = shells
         self._lane: Lane | None = None
         self._lock = anyio.Lock()
+        self._killing = anyio.Lock()
 
     @property
     def ours(self) -> frozenset[int]:
@@ -39,6 +40,11 @@ class Control:
     def own_namespace(self) -> bool:
         """Whether all processes seen are this box's."""
         return self._shells.machine.own_namespace
+
+    @property
+    def killing(self) -> anyio.Lock:
+        """Held while processes are stopped and killed."""
+        return self._killing
 
     async def warm(self) -> None:
         """Open the lane ahead of need; a failure shows when it is needed."""

@@ -7,7 +7,8 @@ rule for what is left behind stands in docs/decisions/0001-stop-agent.md. Proces
 shells) are never touched.
 """
 
-from collections.abc import Awaitable, Callable, Iterable
+from collections.abc import AsyncIterator, Awaitable, Callable, Iterable
+from contextlib import asynccontextmanager
 from dataclasses import dataclass
 from typing import Protocol, runtime_checkable
 
@@ -94,6 +95,11 @@ class ProcessTable(Protocol):
     @property
     def own_namespace(self) -> bool:
         """Whether "every process" means this box's alone, so that all may be frozen at once."""
+        ...
+
+    @property
+    def killing(self) -> anyio.Lock:
+        """Held while processes are stopped and killed: who thaws must not thaw another's tree."""
         ...
 
     async def script(self, text: str, user: str | None = None) -> bytes:
@@ -208,9 +214,7 @@ async def kill_tree(box: ProcessTable, choose: Choice) -> set[int]:
     All are stopped before the first is killed, so that none can fork away; the choice is made again
     until it names nobody that still runs.
     """
-    if box.own_namespace:
-        await box.script("kill -STOP -1\n")
-    try:
+    async with box.killing, _frozen(box):
         chosen: set[int] = set()
         for _ in range(ROUNDS):
             table = await _living(box)
@@ -224,11 +228,21 @@ async def kill_tree(box: ProcessTable, choose: Choice) -> set[int]:
             if chosen.isdisjoint(p.pid for p in await _living(box)):
                 break
             await anyio.sleep(0.01)
-    finally:
-        if box.own_namespace:
-            with anyio.move_on_after(THAW_S, shield=True):
-                await box.script("kill -CONT -1\n")
     return chosen
+
+
+@asynccontextmanager
+async def _frozen(box: ProcessTable) -> AsyncIterator[None]:
+    """Stop every process of a box but init and the shell that is asked; go on afterwards."""
+    if not box.own_namespace:
+        yield
+        return
+    try:
+        await box.script("kill -STOP -1\n")
+        yield
+    finally:
+        with anyio.move_on_after(THAW_S, shield=True):
+            await box.script("kill -CONT -1\n")
 
 
 async def _living(box: ProcessTable) -> list[Process]:
@@ -258,6 +272,9 @@ async def stop_agent(box: object) -> StopReport:
         killed.clear()
         kept.clear()
         under, left = split(rows, table.ours, table.background)
+        if not table.own_namespace:  # the others are the host's
+            mine = descendants(rows, table.background)
+            left = [p for p in left if p.pid in mine]
         listen, unknown = await _look_into(table, left)
         for unit in units(left):
             pids = {p.pid for p in unit}
