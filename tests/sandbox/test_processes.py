@@ -6,16 +6,16 @@ from hypothesis import strategies as st
 
 from mechagym.sandbox.base import ExecOptions
 from mechagym.sandbox.capture import Capture, Tap
-from mechagym.sandbox.processes import (
+from mechagym.sandbox.proc import (
     Process,
     descendants,
     listening,
     parse,
     servers,
     split,
-    stop_agent,
     units,
 )
+from mechagym.sandbox.processes import stop_agent
 
 TAIL = "1 2 3 0 -1 0 0 0 0 0 0 0 0 0 20 0 1 0 {start} 0 0"
 

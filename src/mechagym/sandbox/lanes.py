@@ -29,7 +29,8 @@ from mechagym.sandbox.base import ExecOptions, ExecResult
 from mechagym.sandbox.capture import Taps
 from mechagym.sandbox.control import Control
 from mechagym.sandbox.lane import OPEN_S, Channel, Lane, LaneLost, Machine, Shells, Spawn
-from mechagym.sandbox.processes import Process, descendants, kill_tree
+from mechagym.sandbox.proc import Process, descendants
+from mechagym.sandbox.processes import kill_tree
 
 __all__ = ["Channel", "LanePool", "Machine", "Spawn"]
 
