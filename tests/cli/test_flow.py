@@ -66,7 +66,7 @@ def ran(cli: Cli, tasks: Path) -> str:
 
 def test_a_run_ends_with_a_table_one_can_believe(cli, ran):
     assert "job first: 2 tasks × 2 agents × 2 = 8 trials" in ran
-    assert "at once: 4 trials, 1 image builds" in ran
+    assert "at once: trials 4, image builds 1" in ran
     assert "[8/8]" in ran
     rows = {line.split("@")[0]: line.split() for line in ran.splitlines() if " 4/4 " in line}
     assert rows["oracle"][2:6] == ["4/4", "1.00", "[0.34,", "1.00]"]
@@ -172,7 +172,7 @@ def test_what_is_not_graded_is_named_and_can_be_tried_again(cli, tasks: Path):
     assert "to try these again: mechagym jobs retry second --unscored" in result.stdout
     again = cli("jobs", "retry", "second", "--unscored", "-q")
     assert again.exit_code == 3, again.output
-    assert "1 trials are tried again" in again.stderr
+    assert "1 trial to be tried again" in again.stderr
     rows = json.loads(cli("jobs", "show", "second", "--trials", "--json").stdout)["trial_rows"]
     assert sorted(row["tries"] for row in rows) == [1, 2]
     sealed = cli("jobs", "retry", "second", "--outcome", "passed")

@@ -52,9 +52,10 @@ def retry(
     import anyio
 
     from mechagym.cli.launch import Showing, resumed
+    from mechagym.cli.terminal.figures import counted
 
     count = anyio.run(_reopen, settings, job, which)
-    click.echo(f"{count} trials are tried again", err=True)
+    click.echo(f"{counted(count, 'trial')} to be tried again", err=True)
     raise SystemExit(resumed(settings, job, Showing(quiet=quiet, as_json=as_json)))
 
 

@@ -11,6 +11,7 @@ from rich.text import Text
 
 from mechagym.cli.job_file import fresh_name
 from mechagym.cli.launch import STOPPED, UNGRADED, Order, Showing, run_shown
+from mechagym.cli.terminal.figures import counted
 from mechagym.cli.terminal.page import GREEN, RED, YELLOW, Column, Page
 from mechagym.config import Settings
 from mechagym.records import Outcome, TrialRecord
@@ -60,7 +61,7 @@ def check_tasks(settings: Settings, datasets: Sequence[Dataset], *, as_json: boo
     else:
         for folder, findings in found:
             _findings(page, folder, findings)
-        page.line(f"{len(found)} tasks: {_counted(counts)}")
+        page.line(f"{counted(len(found), 'task')}: {_severities(counts)}")
     return FAULTY if counts["error"] else FINE
 
 
@@ -121,7 +122,7 @@ def _findings(page: Page, folder: Path, findings: Sequence[Finding]) -> None:
     if not findings:
         page.line(Text(f"{folder}: fine", style=GREEN))
         return
-    page.line(f"{folder}: {_counted(Counter(f.severity for f in findings))}")
+    page.line(f"{folder}: {_severities(Counter(f.severity for f in findings))}")
     for finding in findings:
         path = finding.path
         place = path.relative_to(folder) if path.is_relative_to(folder) else path
@@ -131,9 +132,9 @@ def _findings(page: Page, folder: Path, findings: Sequence[Finding]) -> None:
         page.line(Text.assemble(word, what))
 
 
-def _counted(counts: Counter[Severity]) -> str:
+def _severities(counts: Counter[Severity]) -> str:
     """`1 error, 2 notes`, or `fine`."""
-    said = [f"{n} {what}{'s' if n > 1 else ''}" for what in COLORS if (n := counts[what])]
+    said = [counted(counts[what], what) for what in COLORS if counts[what]]
     return ", ".join(said) or "fine"
 
 

@@ -9,7 +9,7 @@ from pathlib import Path
 from typing import Literal
 
 from mechagym import __version__
-from mechagym.cli.terminal.figures import size
+from mechagym.cli.terminal.figures import counted, size
 from mechagym.config import Settings
 from mechagym.errors import MechagymError
 
@@ -68,7 +68,7 @@ async def _store(settings: Settings) -> Part:
             jobs = len(await store.jobs())
     except MechagymError as error:
         return Part(name="store", state="lacking", seen=error.message, remedy=error.remedy)
-    return Part(name="store", state="fine", seen=f"{shown}, {jobs} jobs")
+    return Part(name="store", state="fine", seen=f"{shown}, {counted(jobs, 'job')}")
 
 
 def _tasks(settings: Settings) -> Part:

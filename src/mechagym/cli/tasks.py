@@ -96,10 +96,11 @@ def check(
 def fetch(settings: "Settings", source: tuple[str, ...]) -> None:
     """Bring datasets from git or a registry into the cache, and say where they are."""
     from mechagym.cli.sources import datasets_of
+    from mechagym.cli.terminal.figures import counted
 
     for dataset in datasets_of(settings, source):
         version = f" at {dataset.version}" if dataset.version else ""
-        click.echo(f"{dataset.name}{version}: {len(dataset.tasks)} tasks")
+        click.echo(f"{dataset.name}{version}: {counted(len(dataset.tasks), 'task')}")
         for folder in sorted({task.folder.parent for task in dataset.tasks}):
             click.echo(f"  {folder}")
 
@@ -124,10 +125,11 @@ def new(folder: Path, name: str | None) -> None:
 def import_(settings: "Settings", source: str, folder: Path) -> None:
     """Write tasks of other forms (Terminal-Bench 1, a suite file) as Harbor folders."""
     from mechagym.cli.sources import load
+    from mechagym.cli.terminal.figures import counted
     from mechagym.tasks.convert import import_tasks
 
     dataset = load(settings, source)
     for broken in dataset.broken:
         click.echo(f"broken, left out: {broken.reason}", err=True)
     written = import_tasks(dataset, folder)
-    click.echo(f"{folder}: {len(written)} tasks written")
+    click.echo(f"{folder}: {counted(len(written), 'task')} written")

@@ -5,7 +5,7 @@ from typing import Any
 
 from rich.text import Text
 
-from mechagym.cli.terminal.figures import duration, money, share, tokens
+from mechagym.cli.terminal.figures import counted, duration, money, share, tokens
 from mechagym.cli.terminal.page import GREEN, RED, YELLOW, Column, Page
 from mechagym.records import to_json
 from mechagym.run.compare import Cell, Comparison, Row, Side
@@ -40,7 +40,7 @@ def compare_page(page: Page, found: Comparison, names: tuple[str, str], *, all_t
         page.table(TASK_COLUMNS, [_task_row(row) for row in shown])
     page.line()
     same = sum(row.change == "same" for row in found.rows)
-    page.line(f"{len(found.rows)} tasks shared, {same} without a change")
+    page.line(f"{counted(len(found.rows), 'task')} shared, {same} without a change")
     for label, tasks in (
         ("flaky", found.flaky),
         ("only in A", found.only_a),

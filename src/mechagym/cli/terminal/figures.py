@@ -64,6 +64,11 @@ def share(mean: float | None, interval: tuple[float, float] | None = None) -> st
     return f"{mean:.2f} [{interval[0]:.2f}, {interval[1]:.2f}]" if interval else f"{mean:.2f}"
 
 
+def counted(number: int, word: str) -> str:
+    """`1 task`, `2 tasks`."""
+    return f"{number} {word}" if number == 1 else f"{number} {word}s"
+
+
 def shortened(name: str, width: int) -> str:
     """Cut in the middle: both ends of a task's or trial's name tell it from others."""
     if len(name) <= width:

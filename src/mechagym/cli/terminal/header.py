@@ -5,7 +5,7 @@ from collections.abc import Sequence
 
 from rich.text import Text
 
-from mechagym.cli.terminal.figures import money
+from mechagym.cli.terminal.figures import counted, money
 from mechagym.cli.terminal.page import YELLOW, Page
 from mechagym.errors import TaskError
 from mechagym.run.boxes import agent_box
@@ -34,14 +34,12 @@ def header(page: Page, config: JobConfig, tasks: Sequence[Task], chosen: Chosen)
 
 def amount(config: JobConfig, tasks: int) -> str:
     """`10 tasks × 2 agents × 3 = 60 trials`."""
-    factors = [f"{tasks} tasks", f"{len(config.agents)} agents", f"{len(config.models)} models"]
-    counts = [tasks, len(config.agents), len(config.models), config.repeats]
-    shown = [text for text, count in zip(factors, counts, strict=False) if count != 1]
+    factors = [(tasks, "task"), (len(config.agents), "agent"), (len(config.models), "model")]
+    shown = [counted(number, word) for number, word in factors if number != 1]
     if config.repeats > 1:
         shown.append(str(config.repeats))
-    total = trials_of(config, tasks)
-    what = "trial" if total == 1 else "trials"
-    return f"{' × '.join(shown)} = {total} {what}" if len(shown) > 1 else f"{total} {what}"
+    total = counted(trials_of(config, tasks), "trial")
+    return f"{' × '.join(shown)} = {total}" if len(shown) > 1 else total
 
 
 def trials_of(config: JobConfig, tasks: int) -> int:
@@ -53,8 +51,8 @@ def pace_text(config: JobConfig) -> str:
     """Each limit on what happens at once, with the value that it comes to here."""
     gates = Gates.of(config.pace, os.cpu_count() or 1)
     return (
-        f"{config.pace.trials} trials, {gates.builds.total_tokens:g} image builds,"
-        f" {gates.starts.total_tokens:g} box starts, {gates.verifiers.total_tokens:g} verifiers"
+        f"trials {config.pace.trials}, image builds {gates.builds.total_tokens:g},"
+        f" box starts {gates.starts.total_tokens:g}, verifiers {gates.verifiers.total_tokens:g}"
     )
 
 

@@ -5,7 +5,7 @@ from typing import Any
 
 from rich.text import Text
 
-from mechagym.cli.terminal.figures import duration
+from mechagym.cli.terminal.figures import counted, duration
 from mechagym.cli.terminal.page import RED, Column, Page
 from mechagym.config import Settings
 from mechagym.tasks.dataset import Dataset
@@ -21,7 +21,7 @@ def list_page(settings: Settings, datasets: Sequence[Dataset], *, as_json: bool)
         return
     for dataset in datasets:
         version = f" at {dataset.version[:12]}" if dataset.version else ""
-        page.note(f"{dataset.name}{version}: {len(dataset.tasks)} tasks")
+        page.note(f"{dataset.name}{version}: {counted(len(dataset.tasks), 'task')}")
         if dataset.tasks:
             page.table(LIST_COLUMNS, [_list_row(task) for task in dataset.tasks])
         for broken in dataset.broken:
