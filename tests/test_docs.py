@@ -107,4 +107,6 @@ def test_its_sessions_run(page: Path, tmp_path: Path):
         timeout=580,
         check=False,
     )
+    if "no sandbox is usable" in done.stderr:
+        pytest.skip(done.stderr.strip())
     assert done.returncode == 0, done.stdout[-3000:] + done.stderr[-3000:]
