@@ -6,7 +6,7 @@ from pathlib import Path
 
 import pytest
 
-from mechagym.errors import TaskError, VerifierError
+from mechagym.errors import SandboxError, TaskError, VerifierError
 from mechagym.events import ErrorRaised, EventBody
 from mechagym.records import TestResult, Verdict
 from mechagym.sandbox.base import Box, ExecOptions
@@ -67,7 +67,7 @@ async def test_the_reward_decides_and_not_the_exit_code(box: Box, tmp_path: Path
 async def test_it_starts_in_the_workdir_with_its_env_and_all_its_files(box: Box, tmp_path: Path):
     script = (
         'source "$(dirname "$0")/lib/check.sh"\n'
-        'echo "pwd $PWD, secret $SECRET, data $DATA"; echo oops >&2\n'
+        'echo "pwd $(pwd), secret $SECRET, data $DATA"; echo oops >&2\n'
         "/tests/lib/run.sh\necho 1 > /logs/verifier/reward.txt\n"
     )
     files = {
@@ -241,6 +241,15 @@ async def test_a_task_without_tests_is_the_tasks_fault(box: Box, tmp_path: Path)
     task = make_task(tmp_path / "task", {"tests/other.sh": ""})
     with pytest.raises(TaskError, match=r"tests/test\.sh: no such file"):
         await TaskTests().judge(exam_of(task, tmp_path), box)
+
+
+@pytest.mark.live
+async def test_a_false_rm_keeps_no_planted_reward(tmp_path: Path):
+    plant = "mkdir -p /logs/verifier; echo 1 > /logs/verifier/reward.txt; cp /bin/true /bin/rm"
+    async with open_box("local") as box:
+        assert (await box.exec(["sh", "-c", plant], ROOT)).ok
+        with pytest.raises(SandboxError, match=r"reward\.txt is still there"):
+            await judge(box, tmp_path, "true\n")
 
 
 @pytest.mark.live

@@ -12,14 +12,17 @@ from pathlib import Path
 from mechagym.errors import SandboxError
 from mechagym.sandbox.base import Box, ExecOptions
 
-# a folder that stays is a mount point: it is good enough when it is empty and no link
+# A folder that stays is a mount point: good enough when it is empty. Only builtins look at what is
+# left, since `rm` and `ls` may be the agent's.
 _CLEAR = """
 for path in "$@"; do
     parent=${path%/*}
     if [ -L "$parent" ] || [ -f "$parent" ]; then rm -f -- "$parent"; fi
     rm -rf -- "$path" 2>/dev/null
-    if [ -L "$path" ]; then echo "$path is still a link"; exit 1; fi
-    if [ -e "$path" ] && [ -n "$(ls -A -- "$path")" ]; then echo "$path is not empty"; exit 1; fi
+    for left in "$path"/* "$path"/.[!.]* "$path"/..?*; do
+        if [ -e "$left" ] || [ -L "$left" ]; then echo "$left is still there"; exit 1; fi
+    done
+    if [ -L "$path" ] || [ -f "$path" ]; then echo "$path is still there"; exit 1; fi
 done
 """
 _MAKE = 'umask 022; mkdir -p -- "$1" "$WORKDIR" && chown -- "$OWNER" "$1"'

@@ -44,7 +44,7 @@ PYTHON_HOMES = (
     *("/usr/lib", "/usr/local/lib", "/root/.local/lib", "/opt/*/lib"),
     *('"$here"/.venv/lib', '"$here"/*/lib'),
 )
-PYTHON_STARTUP = ("sitecustomize.py", "usercustomize.py", "*.pth")
+PYTHON_STARTUP = ("*customize.py", "*.pth")
 
 
 def _script() -> str:
