@@ -453,3 +453,41 @@ async def test_only_the_dead_owners_things_are_reaped(docker):
         for container in made.values():
             with contextlib.suppress(EngineError):
                 await engine.call("DELETE", f"/containers/{container}", params={"force": "1"})
+
+
+ASK = """
+use IO::Socket::INET;
+my ($host, $port, $text) = @ARGV;
+my $s = IO::Socket::INET->new(PeerAddr=>$host, PeerPort=>$port, Timeout=>2) or exit 7;
+print $s $text; local $/; print scalar <$s>;
+"""
+
+
+async def test_an_allowlist_lets_out_what_it_names_and_nothing_else(docker):
+    async def answer(client):
+        async with client:
+            await client.receive()
+            await client.send(b"HTTP/1.1 200 OK\r\nContent-Length: 2\r\n\r\nhi")
+
+    async with (
+        await anyio.create_tcp_listener(local_host="0.0.0.0") as server,
+        anyio.create_task_group() as tasks,
+    ):
+        port = server.extra(anyio.abc.SocketAttribute.local_port)
+        tasks.start_soon(server.serve, answer)
+        policy = NetworkPolicy(mode="allowlist", allowed_hosts=(f"127.0.0.1:{port}",))
+        async with docker.open(BoxSpec(image=IMAGE, network=policy)) as box:
+            await box.put(ASK.encode(), "/ask")
+            proxied = sh(
+                "p=${http_proxy##*:}; perl /ask 127.0.0.1 $p"
+                ' "$(printf "GET http://$0/ HTTP/1.1\\r\\nHost: $0\\r\\n\\r\\n ")"'
+            )
+            allowed = await box.exec([*proxied, f"127.0.0.1:{port}"])
+            assert allowed.text.endswith("hi")
+            refused = await box.exec([*proxied, "127.0.0.1:2375"])
+            assert refused.text.startswith("HTTP/1.1 403")
+            for host in ("127.0.0.1", "172.17.0.1"):  # the host's own server, directly
+                assert (await box.exec(["perl", "/ask", host, str(port), "x"])).exit_code == 7
+            await box.use_network(NO_NETWORK)
+            assert not (await box.exec(sh('test -n "$http_proxy"'))).ok
+        tasks.cancel_scope.cancel()

@@ -79,7 +79,9 @@ def interpreter(user: pwd.struct_passwd) -> str:
 
 
 @pytest.mark.parametrize("suite", SUITES)
-def test_an_ordinary_user_gets_the_same(user: pwd.struct_passwd, interpreter: str, suite: str) -> None:
+def test_an_ordinary_user_gets_the_same(
+    user: pwd.struct_passwd, interpreter: str, suite: str
+) -> None:
     done = run_as(
         user,
         interpreter,
@@ -96,7 +98,9 @@ def test_an_ordinary_user_gets_the_same(user: pwd.struct_passwd, interpreter: st
     assert " passed" in done.stdout
 
 
-def test_without_subordinate_ids_it_says_what_to_do(user: pwd.struct_passwd, interpreter: str) -> None:
+def test_without_subordinate_ids_it_says_what_to_do(
+    user: pwd.struct_passwd, interpreter: str
+) -> None:
     table = Path("/etc/subuid")
     before = table.read_text()
     script = (

@@ -67,7 +67,9 @@ async def test_the_host_is_invisible_but_for_what_is_listed(sandbox, tmp_path, m
             assert "MECHAGYM_TEST_SECRET" not in await text(box, "env; cat /proc/[0-9]*/environ")
             assert await text(box, "grep -c mechagym-test /proc/net/unix || true") == "0\n"
             assert await text(box, "ls -d /proc/[0-9]* | wc -l") < "9"
-            everywhere = "grep -rIl planted-secret /etc /home /root /tmp /var /run /opt /srv || true"
+            everywhere = (
+                "grep -rIl planted-secret /etc /home /root /tmp /var /run /opt /srv || true"
+            )
             assert await text(box, everywhere) == ""
     finally:
         server.close()
@@ -79,8 +81,13 @@ async def test_the_host_is_invisible_but_for_what_is_listed(sandbox, tmp_path, m
 async def test_the_hosts_programs_run_and_its_files_stay_as_they_are(sandbox):
     mark = Path("/usr/bin/mechagym-test-written")
     async with sandbox.open(host_spec()) as box:
-        await text(box, "ls / >/dev/null && grep -q root /etc/passwd && touch /usr/bin/mechagym-test-written")
-        await text(box, "useradd -m agent && su agent -c 'echo mine >~/f' && stat -c %U /home/agent/f")
+        await text(
+            box,
+            "ls / >/dev/null && grep -q root /etc/passwd && touch /usr/bin/mechagym-test-written",
+        )
+        await text(
+            box, "useradd -m agent && su agent -c 'echo mine >~/f' && stat -c %U /home/agent/f"
+        )
         await text(box, "rm -r /usr/share/doc; ! test -e /usr/share/doc; rm /usr/bin/env")
         assert await text(box, "id -u agent") == "1000\n"
     assert not mark.exists()
@@ -107,7 +114,7 @@ async def test_a_dockerfile_is_replayed_on_the_host(sandbox, tmp_path):
         "# a comment\nFROM python:3.13-slim AS whatever\nENV A=1 \\\n    B='x y'\nWORKDIR /app\n"
         "COPY src /app/src\nCOPY --chown=nobody tool.sh /usr/local/bin/\n"
         'RUN tool.sh $A >said && ["" = ""]; true\nRUN ["sh", "-c", "echo list >>said"]\n'
-        "EXPOSE 80\nUSER nobody\nCMD [\"python3\"]\n"
+        'EXPOSE 80\nUSER nobody\nCMD ["python3"]\n'
     )
     (tmp_path / "Dockerfile").write_text(lines)
     said: list[str] = []

@@ -205,9 +205,7 @@ async def test_an_image_nobody_has_is_an_image_error(sandbox):
 
 
 @pytest.mark.must("sandbox-13")
-async def test_a_build_runs_once_per_digest_and_fails_with_its_last_lines(
-    sandbox, cache, tmp_path
-):
+async def test_a_build_runs_once_per_digest_and_fails_with_its_last_lines(sandbox, cache, tmp_path):
     import anyio
 
     context = tmp_path / "context"
@@ -230,7 +228,10 @@ async def test_a_build_runs_once_per_digest_and_fails_with_its_last_lines(
         await one.aclose()
     assert said.count("building") == 1
     async with sandbox.open(BoxSpec(image=image, network=NOTHING)) as box:
-        assert await text(box, "cat greet; ls; id -un") == "hi-you\nDockerfile\ngreet\nkeep.txt\nstamp\nbob\n"
+        assert (
+            await text(box, "cat greet; ls; id -un")
+            == "hi-you\nDockerfile\ngreet\nkeep.txt\nstamp\nbob\n"
+        )
         assert box.info.fidelity == "exact"
     (context / "Dockerfile").write_text(lines + "USER root\nRUN seq 100 && exit 7\n")
     with pytest.raises(ImageError, match="exit code 7") as caught:

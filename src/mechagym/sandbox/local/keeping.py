@@ -105,6 +105,8 @@ def start(folder: Path) -> Keeper:
                 cwd=folder,
                 env=env,
                 stdin=subprocess.DEVNULL,
+                stdout=subprocess.DEVNULL,
+                stderr=subprocess.DEVNULL,
                 pass_fds=[theirs.fileno()],
                 check=True,
             )

@@ -11,10 +11,10 @@ import anyio
 import anyio.to_thread
 from mechagym.errors import LimitRefused, SandboxError
 from mechagym.sandbox.base import NetworkPolicy
+from mechagym.sandbox.local import runtime
 from mechagym.sandbox.local.plant import Plant
 
 
-NO_WAY_OUT = "a local box has no way out without slirp4netns"
 _SLIRP_DNS = "10.0.2.3"
 _END_S = 2.0
 
@@ -71,7 +71,7 @@ class Network:
 
     async def _connect(self) -> None:
         if self._plant.slirp is None:
-            raise LimitRefused(NO_WAY_OUT, remedy="apt-get install slirp4netns")
+            raise LimitRefused("a local box has no way out here", remedy=runtime.way_out()[1])
         theirs, self._way_out = os.pipe()
         ready, says_ready = os.pipe()
         argv = [self._plant.slirp, "--configure", "--mtu=65520", "--disable-host-loopback"]

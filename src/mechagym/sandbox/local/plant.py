@@ -65,13 +65,14 @@ async def found(folder: Path, wanted: str | None) -> Plant:
         with anyio.CancelScope(shield=True):
             await keeper.close()
         raise
+    slirp, said = runtime.way_out()
     return Plant(
         keeper=keeper,
         runtime=program,
         init=init,
-        slirp=runtime.find("slirp4netns"),
+        slirp=slirp,
         groups=cgroups.parents(),
-        notes=notes,
+        notes=(f"way out: {said}", *notes),
     )
 
 

@@ -1,5 +1,6 @@
 """The programs of the host that a box needs: an OCI runtime that works here, and a static init."""
 
+import os
 import shutil
 from collections.abc import Iterable
 from pathlib import Path
@@ -15,6 +16,7 @@ _INITS = (
     "/sbin/docker-init",
 )
 _PT_INTERP = 3
+TUN = "/dev/net/tun"
 
 
 def find(name: str) -> str | None:
@@ -26,6 +28,16 @@ def runtimes(wanted: str | None = None) -> list[str]:
     """The runtimes that are installed, in the order to try them; `wanted`: this one alone."""
     names: Iterable[str] = [wanted] if wanted else RUNTIMES
     return [path for name in names if (path := find(name)) is not None]
+
+
+def way_out() -> tuple[str | None, str]:
+    """slirp4netns if it can work here; else None and why not, with what to do."""
+    program = find("slirp4netns")
+    if program is None:
+        return None, "slirp4netns is not installed: apt-get install slirp4netns"
+    if not os.access(TUN, os.R_OK | os.W_OK):
+        return None, f"{TUN} is not this user's to open: as root: chmod 666 {TUN}"
+    return program, program
 
 
 def static_init() -> str | None:

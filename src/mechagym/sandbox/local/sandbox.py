@@ -113,7 +113,10 @@ class LocalSandbox:
         await self.plant()
         lacks = admit(spec, self.capabilities)
         if lacks:
-            raise LimitRefused(f"the local backend cannot open this box: {'; '.join(lacks)}")
+            notes = "; ".join((await self.plant()).notes)
+            raise LimitRefused(
+                f"the local backend cannot open this box: {'; '.join(lacks)}", remedy=notes
+            )
         rootfs = await self._rootfs(spec.image, lambda _: None)
         async with self._open_on(rootfs, spec) as box:
             yield box
@@ -197,6 +200,5 @@ def _evidence(plant: Plant) -> tuple[str, ...]:
         f"{plant.runtime} started a process with an overlay root in namespaces of its own",
         f"root in a box is id {plant.keeper.owner} on the host",
         f"control groups: {limits}",
-        f"way out: {plant.slirp or 'none (slirp4netns is not installed)'}",
         *plant.notes,
     )
