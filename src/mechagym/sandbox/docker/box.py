@@ -131,6 +131,8 @@ class DockerBox:
         """Run a command; see `Box.exec`."""
         if options.user is not None and self._is_own(options.user):
             options = replace(options, user=None)
+        if self.network.env:
+            options = replace(options, env={**self.network.env, **options.env})
         return await self.container.pool.exec(argv, options)
 
     async def retire(self) -> None:
@@ -190,6 +192,7 @@ class DockerBox:
         old = (self.plan, self.container, self.network)
         self.plan, self.container, self.network = fork.plan, fork.container, fork.network
         fork.plan, fork.container, fork.network = old
+        fork.network.close()
         await fork.container.stop()
 
     async def alive(self) -> bool:
@@ -198,7 +201,7 @@ class DockerBox:
 
     async def use_network(self, policy: NetworkPolicy) -> None:
         """Enforce another network policy from now on. Raises LimitRefused."""
-        await self.network.use(self.container.name, policy)
+        await self.network.use(self.container.name, policy, self._nest)
 
     @property
     def _archive(self) -> str:
@@ -223,6 +226,8 @@ async def running(plan: Plan, network: BoxNetwork, nest: TaskGroup) -> AsyncIter
     await nest.start(container.serve)
     box = DockerBox(plan, container, network, nest)
     try:
+        await network.start(container.name, nest)
         yield box
     finally:
+        box.network.close()
         await box.container.stop()

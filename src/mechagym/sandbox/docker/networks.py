@@ -1,6 +1,7 @@
 """What a box's container is joined to, by policy.
 
-`public`: the engine's default bridge. `no-network`: nothing but its loopback. A box with sidecars
+`public`: the engine's default bridge. `no-network`: nothing but its loopback. `allowlist`: nothing
+but its loopback, on which a door leads to our egress proxy: the only way out. A box with sidecars
 is besides on a network of its own, which is internal and has no address of the host's, so that no
 port of the host's can be reached through it.
 """
@@ -8,22 +9,30 @@ port of the host's can be reached through it.
 from collections.abc import Mapping
 from typing import Any
 
+import anyio
+from anyio.abc import SocketListener, TaskGroup
+
 from mechagym.errors import LimitRefused, SandboxError
+from mechagym.sandbox import egress
 from mechagym.sandbox.base import NetworkPolicy
+from mechagym.sandbox.docker.doors import can_open, listen_inside
 from mechagym.sandbox.docker.engine import Engine, EngineError
 
 BRIDGE = "bridge"
 NONE = "none"
+NO_DOOR = "docker: an allowlist is enforced only as root on the engine's own host"
 
 
 class BoxNetwork:
-    """The network of one box, and of the sidecars beside it."""
+    """The network of one box, and of the sidecars beside it. `env`: what its programs must know."""
 
     def __init__(self, engine: Engine, policy: NetworkPolicy, own: str | None = None) -> None:
         """`own`: the name of the network it shares with its sidecars."""
         self._engine = engine
+        self._door: anyio.CancelScope | None = None
         self.policy = policy
         self.own = own
+        self.env: dict[str, str] = {}
 
     @property
     def first(self) -> str:
@@ -56,20 +65,48 @@ class BoxNetwork:
                 if error.status != 404:
                     raise
 
-    async def use(self, container: str, policy: NetworkPolicy) -> None:
+    async def start(self, container: str, nest: TaskGroup) -> None:
+        """Open the way out of a box that has just started, where its policy needs one."""
+        if self.policy.mode == "allowlist":
+            await self._open_door(container, self.policy, nest)
+
+    async def use(self, container: str, policy: NetworkPolicy, nest: TaskGroup) -> None:
         """Enforce another policy on a running container. Raises LimitRefused, SandboxError."""
-        if policy.mode == "allowlist":
-            raise LimitRefused(
-                "docker: an allowlist cannot be set on a box that has another policy"
-            )
-        if policy.mode != self.policy.mode:
-            if policy.mode == "public":
-                if not self.own:
-                    await self._leave(NONE, container)
-                await self._join(BRIDGE, container)
-            else:
-                await self._leave(BRIDGE, container)
+        if policy == self.policy:
+            return
+        if policy.mode == "allowlist" and not can_open():
+            raise LimitRefused(NO_DOOR)
+        self.close()
+        if self.policy.mode == "public" and policy.mode != "public":
+            await self._leave(BRIDGE, container)
+        if policy.mode == "public" and self.policy.mode != "public":
+            if not self.own:
+                await self._leave(NONE, container)
+            await self._join(BRIDGE, container)
         self.policy = policy
+        await self.start(container, nest)
+
+    def close(self) -> None:
+        """Shut the way out."""
+        self.env = {}
+        if self._door is not None:
+            self._door.cancel()
+            self._door = None
+
+    async def _open_door(self, container: str, policy: NetworkPolicy, nest: TaskGroup) -> None:
+        found = await self._engine.call("GET", f"/containers/{container}/json")
+        door = await listen_inside(found["State"]["Pid"], found["Id"])
+        url = f"http://127.0.0.1:{door.getsockname()[1]}"
+        self._door = scope = anyio.CancelScope()
+
+        async def serve() -> None:
+            async with await SocketListener.from_socket(door) as listener:
+                with scope:
+                    await egress.serve(listener, policy, lambda _: None)
+
+        nest.start_soon(serve)
+        proxies = dict.fromkeys(("http_proxy", "https_proxy", "HTTP_PROXY", "HTTPS_PROXY"), url)
+        self.env = {**proxies, **dict.fromkeys(("no_proxy", "NO_PROXY"), "localhost,127.0.0.1")}
 
     async def _join(self, network: str, container: str) -> None:
         body = {"Container": container}

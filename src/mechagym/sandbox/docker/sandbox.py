@@ -17,6 +17,7 @@ from mechagym.sandbox.base import (
     BoxSpec,
     Capabilities,
     Image,
+    NetworkMode,
     Probe,
     ReapScope,
     Removed,
@@ -24,6 +25,7 @@ from mechagym.sandbox.base import (
 )
 from mechagym.sandbox.docker.box import DockerBox, Plan, running
 from mechagym.sandbox.docker.compose import read
+from mechagym.sandbox.docker.doors import can_open
 from mechagym.sandbox.docker.engine import Engine
 from mechagym.sandbox.docker.images import Images
 from mechagym.sandbox.docker.networks import BoxNetwork
@@ -56,9 +58,10 @@ class DockerSandbox:
         Storage is not among the limits: overlay2 has no quota without a special file system.
         """
         security = self._info.get("SecurityOptions") or ()
+        networks: frozenset[NetworkMode] = frozenset({"public", "no-network"})
         return Capabilities(
             limits=frozenset(n for n, key in _LIMITS.items() if self._info.get(key, True)),
-            networks=frozenset({"public", "no-network"}),
+            networks=networks | {"allowlist"} if can_open() else networks,
             images=frozenset({"registry", "build"}),
             compose=True,
             rootless=any("rootless" in option for option in security),
