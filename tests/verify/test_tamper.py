@@ -6,6 +6,7 @@ from mechagym.events import MessageSaid, ToolCalled
 from mechagym.sandbox.base import Box, ExecOptions
 from mechagym.verify.reads import scan_reads
 from mechagym.verify.tamper import Fingerprint, compare, fingerprint, parse
+from tests.actors import open_box
 
 BEFORE = Fingerprint(
     runners={"bash": "/bin/bash", "python3": "/usr/bin/python3"},
@@ -140,7 +141,6 @@ def test_scan_looks_into_all_arguments_of_calls_only():
         ("true", []),
         ("echo work > /app/main.py; sh -c true; cat /bin/sh > /tmp/copy", []),
         ("printf x >> /usr/bin/env", ["runner_replaced"]),
-        ("cp -p /bin/cat /tmp/cat; mv /tmp/cat /usr/bin/cat", ["runner_replaced"]),
         ("cp /bin/cat /usr/local/bin/rm", ["runner_replaced"]),
         ("mkdir -p /root/.local/bin; cp /bin/cat /root/.local/bin/uvx", ["runner_added"]),
         ("rm /usr/bin/timeout", ["runner_removed"]),
@@ -174,3 +174,16 @@ async def test_a_broken_stat_is_told(quick_box: Box):
     assert [finding.rule for finding in compare(before, await fingerprint(quick_box))] == [
         "tools_broken"
     ]
+
+
+@pytest.mark.live
+async def test_a_swap_that_keeps_size_and_times_is_seen():
+    swap = (
+        "cp /bin/cat /tmp/cat; printf x | dd of=/tmp/cat bs=1 seek=99 conv=notrunc 2>/dev/null;"
+        "touch -r /bin/cat /tmp/cat; mv /tmp/cat /usr/bin/cat"
+    )
+    async with open_box("local") as box:
+        before = await fingerprint(box)
+        assert (await box.exec(["sh", "-c", swap], ExecOptions(user="root"))).ok
+        findings = compare(before, await fingerprint(box))
+        assert [finding.path for finding in findings] == [before.runners["cat"]]
