@@ -15,7 +15,6 @@ from typing import Any
 from pydantic import (
     BaseModel,
     ConfigDict,
-    PositiveFloat,
     PositiveInt,
     ValidationError,
     field_validator,
@@ -35,8 +34,7 @@ class Written(BaseModel):
     """What a settings file, the variables or the flags may say; every key is optional.
 
     `tasks` is a dataset: folder, `git+URL` or name; `registries` are files that names are looked
-    up in. `image_cache_gb` bounds the images and root
-    file systems that are kept. `concurrent` is the number of trials at once.
+    up in. `concurrent` is the number of trials at once.
     """
 
     model_config = ConfigDict(extra="forbid", frozen=True)
@@ -50,7 +48,6 @@ class Written(BaseModel):
     registries: tuple[Path, ...] | None = None
     docker_host: str | None = None
     concurrent: PositiveInt | None = None
-    image_cache_gb: PositiveFloat | None = None
 
     @field_validator("registries", mode="before")
     @classmethod
@@ -89,7 +86,6 @@ class Settings:
     registries: tuple[Path, ...]
     docker_host: str | None
     concurrent: int
-    image_cache_gb: float
     terminal: Terminal
     origins: Mapping[str, str]
     warnings: tuple[str, ...] = ()
@@ -182,6 +178,7 @@ def _defaults(found: Mapping[str, Any], environ: Mapping[str, str]) -> dict[str,
     """What holds where nobody said anything; some of it depends on what was said."""
     data = found.get("data_dir") or _xdg(environ, "DATA", ".local/share")
     tasks = Path(WELL_KNOWN_TASKS).expanduser()
+    engine = environ.get("DOCKER_HOST") or None
     return {
         "data_dir": (DEFAULT, data),
         "cache_dir": (DEFAULT, _xdg(environ, "CACHE", ".cache")),
@@ -190,9 +187,8 @@ def _defaults(found: Mapping[str, Any], environ: Mapping[str, str]) -> dict[str,
         "sandbox": (DEFAULT, "auto"),
         "tasks": (WELL_KNOWN_TASKS, str(tasks)) if tasks.is_dir() else (DEFAULT, None),
         "registries": (DEFAULT, ()),
-        "docker_host": ("DOCKER_HOST", environ.get("DOCKER_HOST") or None),
+        "docker_host": ("DOCKER_HOST" if engine else DEFAULT, engine),
         "concurrent": (DEFAULT, 4),
-        "image_cache_gb": (DEFAULT, 50.0),
     }
 
 

@@ -15,9 +15,10 @@ from anyio import CancelScope
 from mechagym.agents.base import Agent, AgentFactory
 from mechagym.cli.spelling import did_you_mean
 from mechagym.config import DEFAULT, Settings
-from mechagym.errors import ConfigError, SandboxUnusable
+from mechagym.errors import ConfigError
 from mechagym.run.config import AgentChoice, JobConfig
 from mechagym.sandbox.base import Probe, Sandbox
+from mechagym.sandbox.detect import choose
 from mechagym.tasks.model import Task
 
 AUTO = ("docker", "local")
@@ -87,20 +88,13 @@ async def open_sandbox(
             "the backend `host` isolates nothing: agents and tests run as you, on your files",
             remedy="if that is what you want, add --i-trust-this",
         )
-    wanted = AUTO if name == "auto" else (name,)
     async with AsyncExitStack() as stack:
-        refused: list[Probe] = []
-        for candidate in wanted:
-            sandbox = await stack.enter_async_context(made_sandbox(candidate, settings))
-            probe = await sandbox.probe()
-            if probe.usable:
-                yield Chosen(sandbox=sandbox, probe=probe, passed_over=tuple(refused))
-                return
-            refused.append(probe)
-        raise SandboxUnusable(
-            f"no sandbox is usable here: {'; '.join(f'{p.backend}: {p.reason}' for p in refused)}",
-            remedy="\n".join(f"{p.backend}: {p.remedy}" for p in refused if p.remedy),
-        )
+        candidates = [
+            await stack.enter_async_context(made_sandbox(candidate, settings))
+            for candidate in (AUTO if name == "auto" else (name,))
+        ]
+        sandbox, (*passed_over, probe) = await choose(candidates)
+        yield Chosen(sandbox=sandbox, probe=probe, passed_over=tuple(passed_over))
 
 
 @asynccontextmanager

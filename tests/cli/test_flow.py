@@ -252,6 +252,9 @@ def test_a_job_is_stopped_from_elsewhere(cli, tasks: Path, home: Path):
         second = cli("jobs", "resume", "fourth")
         assert second.exit_code == 2, second.output
         assert f"process {process.pid}" in second.stderr
+        retried = cli("jobs", "retry", "fourth", "--unscored")
+        assert retried.exit_code == 2
+        assert f"process {process.pid}" in retried.stderr
         told = cli("jobs", "stop", "fourth")
         assert f"process {process.pid}" in told.stdout
         out, err = process.communicate(timeout=60)

@@ -70,6 +70,11 @@ async def _reopen(
         raise ConfigError("which trials? say --unscored, --outcome X or --error TYPE")
     async with opened(settings) as store:
         job = await find_job(store, called)
+        if job.owner is not None:
+            raise ConfigError(
+                f"job {job.name}: process {job.owner.pid} on {job.owner.host} works on it",
+                remedy=f"wait for it, or stop it: mechagym jobs stop {job.name}",
+            )
         rows = [row for row in await store.trials(job.job_id) if row.state == "ended"]
         failed = {
             record.key.trial_id: record.counted.error

@@ -50,12 +50,13 @@ async def _sweep(settings: "Settings", scope: "ReapScope") -> "list[Removed]":
     """Sweep each usable backend; what cannot be swept is told and the others go on."""
     from mechagym import wiring
     from mechagym.errors import MechagymError
+    from mechagym.sandbox.detect import probed
 
     removed: list[Removed] = []
     for name in wiring.names("sandbox"):
         try:
             async with wiring.made_sandbox(name, settings) as sandbox:
-                if (await sandbox.probe()).usable:
+                if (await probed(sandbox)).usable:
                     removed += await sandbox.reap(scope)
         except MechagymError as error:
             click.echo(f"{name}: {error}", err=True)

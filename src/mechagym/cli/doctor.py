@@ -40,12 +40,13 @@ async def _probes(settings: "Settings") -> "list[Probe]":
     from mechagym import wiring
     from mechagym.errors import MechagymError
     from mechagym.sandbox.base import Probe
+    from mechagym.sandbox.detect import probed
 
     probes: list[Probe] = []
     for name in wiring.names("sandbox"):
         try:
             async with wiring.made_sandbox(name, settings) as sandbox:
-                probes.append(await sandbox.probe())
+                probes.append(await probed(sandbox))
         except MechagymError as error:
             refusal = Probe(usable=False, backend=name, reason=error.message, remedy=error.remedy)
             probes.append(refusal)
