@@ -51,7 +51,9 @@ class Journal:
         self._database = database
         self._redact = redact
         self._beat = beat
-        self._changed = threading.Condition()
+        self._lock = threading.Lock()
+        self._work = threading.Condition(self._lock)
+        self._written = threading.Condition(self._lock)
         self._waiting: list[_Entry] = []
         self._accepted = 0
         self._kept = 0
@@ -69,9 +71,9 @@ class Journal:
 
     async def close(self) -> None:
         """Write what is left and end the thread. Raises StoreError where it could not be kept."""
-        with self._changed:
+        with self._lock:
             self._closing = self._hurry = True
-            self._changed.notify_all()
+            self._work.notify()
         await anyio.to_thread.run_sync(self._thread.join)
         if self._waiting and self._error:
             raise self._error
@@ -81,9 +83,9 @@ class Journal:
 
         def emit(body: EventBody) -> None:
             entry = _Entry(subject, try_number, now(), body)
-            with self._changed:
+            with self._lock:
                 if not self._waiting:
-                    self._changed.notify_all()
+                    self._work.notify()
                 self._waiting.append(entry)
                 self._accepted += 1
 
@@ -91,23 +93,23 @@ class Journal:
 
     async def flush(self) -> None:
         """Return once all that was emitted so far is committed. Raises StoreError."""
-        with self._changed:
+        with self._lock:
             target = self._accepted
             if self._kept >= target:
                 return
+            self._hurry = True
+            self._work.notify()
         await anyio.to_thread.run_sync(
             self._wait_kept, target, limiter=self._flushers, abandon_on_cancel=True
         )
 
     def _wait_kept(self, target: int) -> None:
-        with self._changed:
+        with self._lock:
             failures = self._failures
             while self._kept < target:
-                self._hurry = True
-                self._changed.notify_all()
-                self._changed.wait()
-                if self._failures > failures and self._error and self._kept < target:
+                if self._failures > failures and self._error:
                     raise self._error
+                self._written.wait()
 
     def _run(self) -> None:
         beat_at = time.monotonic() + BEAT_S
@@ -120,19 +122,19 @@ class Journal:
 
     def _wait(self, beat_in_s: float) -> bool:
         """Wait until a batch or a beat is due; False once we are closing."""
-        with self._changed:
-            self._changed.wait_for(lambda: self._waiting or self._closing, max(0.0, beat_in_s))
+        with self._lock:
+            self._work.wait_for(lambda: self._waiting or self._closing, max(0.0, beat_in_s))
             if self._waiting:
-                self._changed.wait_for(lambda: self._hurry, RETRY_S if self._error else BATCH_S)
+                self._work.wait_for(lambda: self._hurry, RETRY_S if self._error else BATCH_S)
             return not self._closing
 
     def _write_waiting(self) -> None:
-        with self._changed:
+        with self._lock:
             self._hurry = False
             batch, self._waiting = self._waiting, []
         for start in range(0, len(batch), MAX_BATCH):
             if not self._keep(batch[start : start + MAX_BATCH]):
-                with self._changed:
+                with self._lock:
                     self._waiting = batch[start:] + self._waiting
                 break
 
@@ -148,20 +150,20 @@ class Journal:
                 self._database.write_now(lambda connection: self._write(connection, batch))
         except Exception as error:  # noqa: BLE001 – this thread must outlive whatever goes wrong
             self._last_seq.clear()
-            with self._changed:
+            with self._lock:
                 self._error = (
                     error if isinstance(error, StoreError) else StoreError(f"store: {error!r}")
                 )
                 self._failures += 1
-                self._changed.notify_all()
+                self._written.notify_all()
             return False
         for entry in batch:
             if isinstance(entry.body, TrialEnded):  # little comes after it: forget its number
                 self._last_seq.pop(entry.subject, None)
-        with self._changed:
+        with self._lock:
             self._error = None
             self._kept += len(batch)
-            self._changed.notify_all()
+            self._written.notify_all()
         return True
 
     def _write(self, connection: Connection, batch: list[_Entry]) -> None:

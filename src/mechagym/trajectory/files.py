@@ -42,11 +42,16 @@ def write_file(path: Path, data: bytes, *, durable: bool = False) -> None:
 def _write(path: Path, chunks: Iterable[bytes], *, durable: bool = False) -> None:
     part = path.with_name(f".{path.name}.part")
     try:
-        with _fresh(part) as file:
-            file.writelines(chunks)
-            file.flush()
+        file = _fresh(part)
+        try:
+            for chunk in chunks:
+                left = memoryview(chunk)
+                while left:
+                    left = left[os.write(file, left) :]
             if durable:
-                os.fsync(file.fileno())
+                os.fsync(file)
+        finally:
+            os.close(file)
         try:
             part.replace(path)  # also over a link: the link is replaced
         except IsADirectoryError:
@@ -57,11 +62,11 @@ def _write(path: Path, chunks: Iterable[bytes], *, durable: bool = False) -> Non
         raise
 
 
-def _fresh(part: Path) -> BinaryIO:
-    """Open a new file; what a killed writer left is dropped."""
+def _fresh(part: Path) -> int:
+    """Open a new file and return its descriptor; what a killed writer left is dropped."""
     for _ in range(3):
         try:
-            return os.fdopen(os.open(part, _NEW, 0o644), "wb")
+            return os.open(part, _NEW, 0o644)
         except FileNotFoundError:
             part.parent.mkdir(parents=True, exist_ok=True)
         except FileExistsError:
@@ -110,10 +115,12 @@ def is_filled(path: Path) -> bool:
 
 def clear(path: Path) -> None:
     """Remove what is at `path`: a folder with all in it, a link itself."""
-    if path.is_dir() and not path.is_symlink():
+    try:
+        path.unlink()
+    except FileNotFoundError:
+        pass
+    except (IsADirectoryError, PermissionError):  # the latter is macOS's word for a folder
         shutil.rmtree(path)
-    else:
-        path.unlink(missing_ok=True)
 
 
 def regular_files(folder: Path) -> Iterator[Path]:
@@ -151,15 +158,26 @@ def _chunks(source: BinaryIO) -> Iterator[bytes]:
     return iter(lambda: source.read(CHUNK_BYTES), b"")
 
 
+def folders_in(folder: Path) -> set[str]:
+    """The names of the real folders in a folder; links to folders are none."""
+    with os.scandir(folder) as entries:
+        return {entry.name for entry in entries if entry.is_dir(follow_symlinks=False)}
+
+
 def publish(source: Path, target: Path) -> None:
     """Make `target` show the regular files below `source`, by hard links where that works."""
-    clear(target)
-    if source.is_symlink():
-        return
-    for path in regular_files(source):
-        place = target / path.relative_to(source)
-        place.parent.mkdir(parents=True, exist_ok=True)
-        try:
-            place.hardlink_to(path)
-        except OSError:
-            shutil.copyfile(path, place, follow_symlinks=False)
+    for here, folders, names in os.walk(source, followlinks=False):
+        place = target / Path(here).relative_to(source)
+        place.mkdir()
+        folders.sort()
+        for name in sorted(names):
+            path = Path(here, name)
+            if stat.S_ISREG(path.lstat().st_mode):
+                _show(path, place / name)
+
+
+def _show(path: Path, place: Path) -> None:
+    try:
+        place.hardlink_to(path)
+    except OSError:
+        shutil.copyfile(path, place, follow_symlinks=False)

@@ -16,6 +16,8 @@ from mechagym.records import TrialKey, TrialRecord, TryRecord, now, to_json
 from mechagym.trajectory import atif, harbor, harbor_job, log
 from mechagym.trajectory.artifacts import manifest
 from mechagym.trajectory.files import (
+    clear,
+    folders_in,
     is_filled,
     is_whole_json,
     publish,
@@ -70,9 +72,7 @@ class JobFolder:
         folder = self.trial_dir(record.key.trial_name)
         for attempt in record.tries:
             self._write_try(record.key, attempt, events)
-        counted = self.try_dir(record.key.trial_name, record.counted.number)
-        for part in EVIDENCE:
-            publish(counted / part, folder / part)
+        self._show(folder, record.counted.number)
         at = folder.absolute()
         self._into(folder, "config.json", harbor.trial_config(self._sheet, record.key, at))
         self._into(folder, "lock.json", harbor.trial_lock(self._sheet, record.key))
@@ -102,9 +102,8 @@ class JobFolder:
 
     def _write_try(self, key: TrialKey, attempt: TryRecord, events: Sequence[Event]) -> None:
         folder = self.try_dir(key.trial_name, attempt.number)
-        for part in EVIDENCE:
-            if (folder / part).is_symlink():
-                (folder / part).unlink()
+        for part in set(EVIDENCE) - folders_in(folder):
+            clear(folder / part)
         scrub(folder, self._redactor)
         document = atif.fold(key, attempt.number, events)
         self._into(folder, "agent/trajectory.json", document)
@@ -114,6 +113,15 @@ class JobFolder:
         given = any((verifier / name).is_file() for name in ("reward.txt", "reward.json"))
         if attempt.verdict and not given:
             self._into(folder, "verifier/reward.json", attempt.verdict.rewards)
+
+    def _show(self, folder: Path, number: int) -> None:
+        """Show a try's evidence at the trial's level, and nothing of an earlier one's."""
+        counted = folder / "tries" / f"{number:03d}"
+        present = folders_in(counted)
+        for part in EVIDENCE:
+            clear(folder / part)
+            if part in present:
+                publish(counted / part, folder / part)
 
     def _event_lines(self, events: Sequence[Event]) -> bytes:
         return "".join(f"{self._event_line(to_json(event))}\n" for event in events).encode()
