@@ -5,9 +5,9 @@ from pathlib import Path
 
 import pytest
 
-from mechagym import wiring
+from mechagym import config, wiring
 from mechagym.agents.nop import NopAgent
-from mechagym.errors import ConfigError
+from mechagym.errors import ConfigError, SandboxUnusable
 
 
 @pytest.mark.parametrize("group", ["mechagym.agents", "mechagym.sandboxes"])
@@ -53,3 +53,39 @@ def test_a_missing_extra_is_named(tmp_path: Path, monkeypatch):
     with pytest.raises(ConfigError) as caught:
         wiring.agent_factory("plain")
     assert "acme, which brings it, lacks acme_plain" in (caught.value.remedy or "")
+
+
+async def opened(name: str, *, trusts_host: bool = False) -> wiring.Chosen:
+    async with wiring.open_sandbox(name, config.load(), trusts_host=trusts_host) as chosen:
+        return chosen
+
+
+async def test_a_sandbox_by_name(home: Path):
+    assert (await opened("memory")).sandbox.name == "memory"
+    assert (await opened("mechagym.testing.memory:MemorySandbox")).sandbox.name == "memory"
+
+
+async def test_a_sandbox_that_is_away_says_why_and_what_to_do(home: Path, monkeypatch):
+    monkeypatch.setenv("DOCKER_HOST", "unix:///nowhere.sock")
+    with pytest.raises(SandboxUnusable) as caught:
+        await opened("docker")
+    assert "docker: " in str(caught.value)
+    assert "/nowhere.sock" in str(caught.value)
+
+
+async def test_auto_passes_over_what_is_away(home: Path, monkeypatch):
+    monkeypatch.setenv("DOCKER_HOST", "unix:///nowhere.sock")
+    monkeypatch.setattr(wiring, "AUTO", ("docker", "memory"))
+    chosen = await opened("auto")
+    assert chosen.sandbox.name == "memory"
+    assert [probe.backend for probe in chosen.passed_over] == ["docker"]
+
+
+async def test_auto_never_means_a_backend_that_isolates_nothing():
+    assert not {"host", "memory"} & set(wiring.AUTO)
+
+
+async def test_the_host_must_be_trusted_in_words(home: Path):
+    with pytest.raises(ConfigError, match="isolates nothing"):
+        await opened("host")
+    assert (await opened("host", trusts_host=True)).sandbox.name == "host"
