@@ -20,6 +20,7 @@ SUITES = (
     "test_local_forks.py",
     "test_local_host_base.py",
     "test_local_leftovers.py",
+    "test_local_network.py",
 )
 
 pytestmark = [

@@ -15,6 +15,7 @@ from dataclasses import dataclass, field
 from typing import Any
 
 import anyio
+from anyio.abc import TaskGroup, TaskStatus
 
 from mechagym.errors import BoxDied, SandboxError
 from mechagym.records import new_id
@@ -82,17 +83,21 @@ class Instance:
 
     # --- life
 
-    async def run(self, *, task_status: anyio.abc.TaskStatus[None]) -> None:
+    async def run(self, *, task_status: TaskStatus[None]) -> None:
         """Start, serve until `stop`, end. Run it in a task group: lanes live in the task that opened them."""
+        services = anyio.create_task_group()
         with anyio.CancelScope(shield=True):
+            await services.__aenter__()
             try:
-                main = await self._start()
+                main = await self._start(services)
                 first = main if self._is_root else None
                 async with LanePool(self._machine(), first) as self.pool:
                     task_status.started()
                     await self._stop.wait()
             finally:
                 await self._end()
+                services.cancel_scope.cancel()
+                await services.__aexit__(None, None, None)
                 self._gone.set()
 
     async def stop(self) -> None:
@@ -125,7 +130,7 @@ class Instance:
 
     # --- start and end
 
-    async def _start(self) -> Pipes:
+    async def _start(self, services: TaskGroup) -> Pipes:
         self._folder = Folder(self.box_id, self.plant.keeper)
         for folder in (self._folder, *self.below):
             folder.users += 1
@@ -150,7 +155,7 @@ class Instance:
                 os.close(descriptor)
             main.handed_over()
             self._spare.handed_over()
-        self.network = Network(self.plant, self.box_id, self.pid)
+        self.network = Network(self.plant, self.box_id, self.pid, services)
         await self.network.use(self.spec.network)
         return main
 

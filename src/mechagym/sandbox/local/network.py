@@ -5,16 +5,24 @@ listener on the box's own loopback whose connections our process accepts from ou
 """
 
 import os
+import socket
 import subprocess
+from collections import deque
 
 import anyio
 import anyio.to_thread
+from anyio.abc import SocketListener, TaskGroup
 from mechagym.errors import LimitRefused, SandboxError
 from mechagym.sandbox.base import NetworkPolicy
+from mechagym.sandbox.egress import Connection, serve
 from mechagym.sandbox.local import runtime
+from mechagym.sandbox.local.keeping import StepError
 from mechagym.sandbox.local.plant import Plant
 
 
+PROXY_PORT = 61_128
+HERE = "localhost,127.0.0.1,::1"
+REMEMBERED = 10_000
 _SLIRP_DNS = "10.0.2.3"
 _END_S = 2.0
 
@@ -36,13 +44,17 @@ def resolver(policy: NetworkPolicy) -> str:
 class Network:
     """The network of one box. `env`: what programs in it need to know."""
 
-    def __init__(self, plant: Plant, box_id: str, pid: int) -> None:
+    def __init__(self, plant: Plant, box_id: str, pid: int, tasks: TaskGroup) -> None:
+        """`tasks` run what serves the box from outside."""
         self._plant = plant
         self._box_id = box_id
         self._pid = pid
+        self._tasks = tasks
+        self._serving: anyio.CancelScope | None = None
         self._way_out: int | None = None
         self._slirp: subprocess.Popen[bytes] | None = None
         self.env: dict[str, str] = {}
+        self.connections: deque[Connection] = deque(maxlen=REMEMBERED)
         self.policy = NetworkPolicy(mode="no-network")
 
     async def use(self, policy: NetworkPolicy) -> None:
@@ -54,7 +66,7 @@ class Network:
             case "public":
                 await self._connect()
             case "allowlist":
-                raise LimitRefused("allowlist is not there yet")
+                await self._listen(policy)
             case "no-network":
                 pass
         self.policy = policy
@@ -67,7 +79,33 @@ class Network:
         if self._slirp is not None:
             await anyio.to_thread.run_sync(_ended, self._slirp)
             self._slirp = None
+        if self._serving is not None:
+            self._serving.cancel()
+            self._serving = None
+        self.env = {}
         self.policy = NetworkPolicy(mode="no-network")
+
+    async def _listen(self, policy: NetworkPolicy) -> None:
+        """Serve the egress proxy on a listener that the keeper opens inside."""
+        try:
+            _, (listener,) = await self._plant.keeper.ask("listen", pid=self._pid, port=PROXY_PORT)
+        except StepError as error:
+            raise SandboxError(f"box {self._box_id}: {error.message}") from error
+        inside = await SocketListener.from_socket(socket.socket(fileno=listener))
+        scope = self._serving = anyio.CancelScope()
+
+        async def serving() -> None:
+            with scope:
+                async with inside:
+                    await serve(inside, policy, self.connections.append)
+
+        self._tasks.start_soon(serving)
+        address = f"http://127.0.0.1:{PROXY_PORT}"
+        names = ("HTTP_PROXY", "HTTPS_PROXY", "http_proxy", "https_proxy")
+        self.env = {
+            **dict.fromkeys(names, address),
+            **dict.fromkeys(("NO_PROXY", "no_proxy"), HERE),
+        }
 
     async def _connect(self) -> None:
         if self._plant.slirp is None:

@@ -17,6 +17,7 @@ from mechagym.sandbox.base import (
     Capabilities,
     HostRoot,
     Image,
+    NetworkMode,
     Probe,
     ReapScope,
     RegistryImage,
@@ -34,6 +35,7 @@ from mechagym.sandbox.local.rootfs import Cache, Rootfs
 from mechagym.sandbox.local.sources import Engine
 
 DOCKER = Path("/var/run/docker.sock")
+NETWORKS: tuple[NetworkMode, ...] = ("public", "no-network", "allowlist")
 _LIMITS = ("cpus", "memory_mb", "storage_mb", "pids")
 
 
@@ -66,9 +68,7 @@ class LocalSandbox:
         groups = plant.groups if plant else {}
         return Capabilities(
             limits=frozenset(limit for name, limit in cgroups.LIMIT_OF.items() if name in groups),
-            networks=frozenset(
-                {"public", "no-network"} if plant and plant.slirp else {"no-network"}
-            ),
+            networks=frozenset(NETWORKS if plant and plant.slirp else NETWORKS[1:]),
             images=frozenset({"registry", "build", "host"}),
             fast_fork=True,
             rootless=os.getuid() != 0,
