@@ -40,7 +40,6 @@ async def test_a_trial_goes_from_pending_to_ended(url: str):
         assert await store.records(key.job_id) == [TrialRecord(key=key, tries=(record,))]
 
 
-@pytest.mark.must("trials-9")
 async def test_every_try_is_kept_and_its_cost_counts(url: str):
     async with Store.open(url) as store:
         (key,) = await a_store_with(store)

@@ -3,8 +3,8 @@
 import json
 from collections.abc import Iterable, Sequence
 
-from mechagym.events import Event, body_to_json
-from mechagym.records import TrialRecord
+from mechagym.events import Event
+from mechagym.records import TrialRecord, adapter
 
 MAX_CHARS = 500
 
@@ -25,7 +25,7 @@ def summary(records: Sequence[TrialRecord]) -> str:
 
 
 def _line(event: Event) -> str:
-    fields = json.loads(body_to_json(event.body))
+    fields = adapter(type(event.body)).dump_python(event.body, mode="json")
     kind = fields.pop("kind")
     said = " ".join(f"{name}={_short(value)}" for name, value in fields.items() if value)
     attempt = f" try={event.try_number}" if event.try_number else ""
