@@ -68,3 +68,22 @@ def test_clean_of_a_clean_host_touches_nothing(cli, monkeypatch):
     result = cli("clean", "--dry-run", "--json")
     assert result.exit_code == 0, result.output
     assert isinstance(json.loads(result.stdout), list)
+
+
+def test_doctor_sandbox_tries_to_break_out(cli):
+    result = cli("doctor", "sandbox", "memory", "--json")
+    assert result.exit_code == 0, result.output
+    lines = json.loads(result.stdout)["memory"]
+    assert len(lines) >= 12
+    assert {line["result"] for line in lines} <= {"held", "not tested"}
+    shown = cli("doctor", "sandbox", "memory").stdout.splitlines()
+    assert shown[0] == "memory"
+    assert all(len(line) <= 80 for line in shown)
+
+
+def test_doctor_sandbox_of_what_is_not_there(cli, monkeypatch):
+    monkeypatch.setenv("DOCKER_HOST", "unix:///nowhere.sock")
+    assert "did you mean `docker`?" in cli("doctor", "sandbox", "dokcer").stderr
+    result = cli("doctor", "sandbox", "docker")
+    assert result.exit_code == 1
+    assert "/nowhere.sock" in result.stderr

@@ -4,6 +4,7 @@ from typing import TYPE_CHECKING
 
 import click
 
+from mechagym.cli.lazy import later
 from mechagym.cli.options import json_option, with_settings
 
 if TYPE_CHECKING:
@@ -11,7 +12,10 @@ if TYPE_CHECKING:
     from mechagym.sandbox.base import Probe
 
 
-@click.group(invoke_without_command=True)
+@click.group(
+    invoke_without_command=True,
+    commands=later("mechagym.cli", {"sandbox": ("proof:sandbox", "Try to break out of boxes.")}),
+)
 @json_option
 @with_settings("store", "tasks")
 @click.pass_context
