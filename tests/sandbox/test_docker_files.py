@@ -1,12 +1,16 @@
 """What the Docker backend reads: ignore files, compose files, references, the engine's words."""
 
+import contextlib
+from collections.abc import AsyncIterator
 from pathlib import Path
 
+import anyio
 import pytest
+from anyio.abc import ByteStream
 
-from mechagym.errors import ImageError, NoSpace, SandboxUnusable
-from mechagym.sandbox.base import BoxSpec, BuildImage, Limits, RegistryImage
-from mechagym.sandbox.docker import compose
+from mechagym.errors import ImageError, NoSpace, SandboxError, SandboxUnusable
+from mechagym.sandbox.base import BoxSpec, BuildImage, Limits, ReapScope, RegistryImage
+from mechagym.sandbox.docker import DockerSandbox, compose
 from mechagym.sandbox.docker.context import Ignore
 from mechagym.sandbox.docker.creation import Placing, box_body
 from mechagym.sandbox.docker.engine import Engine, EngineError, refusal
@@ -50,6 +54,70 @@ def test_refusals_are_typed():
 def test_a_host_that_cannot_be_spoken_to_is_refused():
     with pytest.raises(SandboxUnusable, match="ssh"):
         Engine("ssh://there")
+
+
+def test_no_rights_is_told_from_no_engine():
+    engine = Engine("unix:///x/docker.sock")
+    rights, absent, stopped = (
+        engine._away(kind())
+        for kind in (PermissionError, FileNotFoundError, ConnectionRefusedError)
+    )
+    reasons = [error.reason for error in (rights, absent, stopped)]
+    assert reasons == ["engine_rights", "engine_absent", "engine_stopped"]
+    assert all(error.remedy for error in (rights, absent, stopped))
+
+
+def answering(answer: bytes):
+    """An engine that has one answer to everything."""
+
+    async def handle(client: ByteStream) -> None:
+        async with client:
+            with contextlib.suppress(anyio.EndOfStream):
+                await client.receive()
+                await client.send(answer)
+
+    return handle
+
+
+@contextlib.asynccontextmanager
+async def engine_that_says(folder: Path, answer: bytes) -> AsyncIterator[DockerSandbox]:
+    path = folder / "docker.sock"
+    async with await anyio.create_unix_listener(path) as server, anyio.create_task_group() as tasks:
+        tasks.start_soon(server.serve, answering(answer))
+        yield DockerSandbox(f"unix://{path}", cache=folder)
+        tasks.cancel_scope.cancel()
+
+
+def http(body: str, status: str = "200 OK") -> bytes:
+    head = f"HTTP/1.1 {status}\r\nContent-Type: application/json\r\n"
+    return f"{head}Content-Length: {len(body)}\r\n\r\n{body}".encode()
+
+
+async def test_an_old_engine_is_refused_with_a_remedy(tmp_path: Path):
+    old = http('{"Version": "19.03", "ApiVersion": "1.40", "MinAPIVersion": "1.12"}')
+    async with engine_that_says(tmp_path, old) as docker:
+        probe = await docker.probe()
+    assert not probe.usable
+    assert "1.40" in (probe.reason or "")
+    assert "20.10" in (probe.remedy or "")
+
+
+@pytest.mark.parametrize("answer", [b"", b"HTTP/1.1 200 OK\r\nContent-Length: 9\r\n\r\nxy"])
+async def test_an_engine_that_breaks_off_is_an_error_of_the_sandbox(tmp_path: Path, answer: bytes):
+    async with engine_that_says(tmp_path, answer) as docker:
+        assert not (await docker.probe()).usable
+        with pytest.raises(SandboxError, match="broke off"):
+            await docker.reap(ReapScope())
+
+
+async def test_a_full_disk_while_building_is_named(tmp_path: Path):
+    (tmp_path / "Dockerfile").write_text("FROM x")
+    full = http('{"message": "write /var/lib/docker/x: no space left on device"}', "500 Oh")
+    image = BuildImage(context=tmp_path, digest="0")
+    async with engine_that_says(tmp_path, full) as docker:
+        docker._engine._version = "/v1.41"
+        with pytest.raises(NoSpace, match="/var/lib/docker/x"):
+            await docker.prepare(image, print)
 
 
 def test_limits_in_the_engines_words():

@@ -463,12 +463,14 @@ print $s $text; local $/; print scalar <$s>;
 """
 
 
+@pytest.mark.must("sandbox-8")
 async def test_an_allowlist_lets_out_what_it_names_and_nothing_else(docker):
     async def answer(client):
         async with client:
             await client.receive()
             await client.send(b"HTTP/1.1 200 OK\r\nContent-Length: 2\r\n\r\nhi")
 
+    public = BoxSpec(image=IMAGE, network=NetworkPolicy(mode="public"))
     async with (
         await anyio.create_tcp_listener(local_host="0.0.0.0") as server,
         anyio.create_task_group() as tasks,
@@ -476,7 +478,8 @@ async def test_an_allowlist_lets_out_what_it_names_and_nothing_else(docker):
         port = server.extra(anyio.abc.SocketAttribute.local_port)
         tasks.start_soon(server.serve, answer)
         policy = NetworkPolicy(mode="allowlist", allowed_hosts=(f"127.0.0.1:{port}",))
-        async with docker.open(BoxSpec(image=IMAGE, network=policy)) as box:
+        spec = BoxSpec(image=IMAGE, network=policy)
+        async with docker.open(spec) as box, docker.open(public) as other:
             await box.put(ASK.encode(), "/ask")
             proxied = sh(
                 "p=${http_proxy##*:}; perl /ask 127.0.0.1 $p"
@@ -486,8 +489,21 @@ async def test_an_allowlist_lets_out_what_it_names_and_nothing_else(docker):
             assert allowed.text.endswith("hi")
             refused = await box.exec([*proxied, "127.0.0.1:2375"])
             assert refused.text.startswith("HTTP/1.1 403")
-            for host in ("127.0.0.1", "172.17.0.1"):  # the host's own server, directly
-                assert (await box.exec(["perl", "/ask", host, str(port), "x"])).exit_code == 7
-            await box.use_network(NO_NETWORK)
+            seen = (await inspect(docker, other))["NetworkSettings"]["Networks"]["bridge"]
+            gateway = seen["Gateway"]
+            forbidden = [
+                ("127.0.0.1", port),  # the host's own server, directly
+                (gateway, port),
+                ("169.254.169.254", 80),
+                (seen["IPAddress"], 80),
+            ]
+            for narrow in (policy, NO_NETWORK):
+                await box.use_network(narrow)
+                for host, at in forbidden:
+                    asked = await box.exec(["perl", "/ask", host, str(at), "x"])
+                    assert asked.exit_code == 7, (narrow, host)
+                assert not (await box.exec(["getent", "hosts", "example.org"])).ok
             assert not (await box.exec(sh('test -n "$http_proxy"'))).ok
+            await box.use_network(public.network)
+            assert (await box.exec(["perl", "/ask", gateway, str(port), "x"])).text.endswith("hi")
         tasks.cancel_scope.cancel()

@@ -100,8 +100,7 @@ class LanePool:
         raise SandboxError("no shell can be started in the box: its `sh` is missing or broken")
 
     async def retire(self) -> None:
-        """Use no shell again that was there until now: what comes next shares none with the
-        agent."""
+        """Use no shell again that was there until now: the agent's may be spoilt."""
         idle, self._idle = self._idle, []
         for lane in list(self._shells.lanes):
             lane.retired = True

@@ -27,7 +27,8 @@ _GONE = {404, 409}
 class Container:
     """`body`: what it is created with (see `creation`). `joins`: further networks of its own.
 
-    `own_image`: an image of its alone, which is removed after it."""
+    `own_image`: an image of its alone, which is removed after it.
+    """
 
     engine: Engine
     name: str
@@ -53,7 +54,7 @@ class Container:
                 self._pool = pool
                 task_status.started()
                 await self._stop.wait()
-                with anyio.CancelScope(shield=True):
+                with anyio.CancelScope(shield=True):  # before its shell, let go, ends it slowly
                     await self._remove()
         finally:
             with anyio.CancelScope(shield=True):
@@ -100,7 +101,10 @@ class Container:
     async def _start(self) -> DockerChannel:
         params = {"name": self.name}
         self._asked = True
-        made = await self.engine.call("POST", "/containers/create", params=params, body=self.body)
+        with anyio.CancelScope(shield=True):  # a broken-off request may still make one
+            made = await self.engine.call(
+                "POST", "/containers/create", params=params, body=self.body
+            )
         self.id = made["Id"]
         self.warnings = tuple(made.get("Warnings") or ())
         path = f"/containers/{self.name}"
