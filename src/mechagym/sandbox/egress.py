@@ -17,6 +17,7 @@ from anyio.abc import ByteStream
 from mechagym.sandbox.allowlist import allows, literal, reachable
 from mechagym.sandbox.base import NetworkPolicy
 
+INWARD = "403 Not a public address"
 HEAD_BYTES = 64 * 1024
 HEAD_S = 30.0
 CONNECT_S = 15.0
@@ -158,7 +159,7 @@ async def _connect(request: _Request, policy: NetworkPolicy) -> ByteStream:
     except (OSError, TimeoutError, UnicodeError):
         raise _Turned("502 Bad Gateway", f"{host} cannot be resolved or reached") from None
     if refused:
-        raise _Turned("403 Forbidden", f"{host} leads to an address that is not public")
+        raise _Turned(INWARD, f"{host} leads to an address that is not public")
     raise _Turned("502 Bad Gateway", f"{host}:{port} does not answer")
 
 

@@ -1,9 +1,158 @@
-"""What holds in a box, proved from inside it."""
+"""What holds in a box, proved from inside it with what the image has: bash, python3, perl or nc.
+
+An image with none of them cannot be asked; the proof then says "not tested".
+"""
+
+import socket
+import sys
+from collections.abc import AsyncIterator
+from contextlib import asynccontextmanager
+from itertools import pairwise
+from pathlib import Path
+
+import anyio
+from anyio.abc import ByteStream, SocketAttribute
 
 from mechagym.events import NetworkProved
-from mechagym.sandbox.base import Box, NetworkPolicy
+from mechagym.sandbox.allowlist import allows
+from mechagym.sandbox.base import Box, ExecOptions, NetworkPolicy
+from mechagym.sandbox.egress import INWARD
+from mechagym.sandbox.escapes import Line, escape_table
+
+__all__ = ["Line", "escape_table", "prove_network"]
+
+METADATA = "169.254.169.254:80"
+OUTSIDE = "1.1.1.1:443"
+NOT_LISTED = "not-listed.invalid:443"
+_PROBE_S = 30.0
+
+_REACH = r"""
+reach() {
+  if command -v python3 >/dev/null 2>&1; then
+    python3 -c 'import socket, sys
+socket.create_connection((sys.argv[1], int(sys.argv[2])), 2)' "$@"
+  elif command -v bash >/dev/null 2>&1 && command -v timeout >/dev/null 2>&1; then
+    timeout 2 bash -c 'exec 3<>"/dev/tcp/$0/$1"' "$@"
+  elif command -v perl >/dev/null 2>&1; then
+    perl -MIO::Socket::INET -e \
+      'exit !IO::Socket::INET->new(PeerAddr => $ARGV[0], PeerPort => $ARGV[1], Timeout => 2)' "$@"
+  elif command -v nc >/dev/null 2>&1; then nc -w 2 "$@" </dev/null
+  else return 99
+  fi
+}
+said() { case $1 in 0) echo open ;; 99) echo untested ;; *) echo closed ;; esac; }
+for target in "$@"; do
+  ( reach "${target%:*}" "${target##*:}" >/dev/null 2>&1; echo "$target $(said $?)" ) &
+done
+( if command -v getent >/dev/null 2>&1; then
+    timeout 4 getent hosts example.com >/dev/null 2>&1; echo "dns $(said $?)"
+  else echo "dns untested"; fi ) &
+wait
+"""
+# a proxy answers CONNECT with a status: 200 it went through, 502 it would have, 403 it may not
+_ASK_PROXY = r"""
+proxy=${HTTPS_PROXY:-${https_proxy:-}}; proxy=${proxy#*://}; proxy=${proxy%/}; proxy=${proxy##*@}
+[ -n "$proxy" ] || { echo "no-proxy"; exit; }
+command -v bash >/dev/null && command -v timeout >/dev/null || { echo untested; exit; }
+for target in "$@"; do
+  answer=$(timeout 20 bash -c 'exec 3<>"/dev/tcp/$0/$1"
+    printf "CONNECT %s HTTP/1.1\r\nHost: %s\r\n\r\n" "$2" "$2" >&3
+    read -r line <&3; echo "$line"' \
+    "${proxy%:*}" "${proxy##*:}" "$target" 2>/dev/null)
+  echo "$target ${answer:-nothing}"
+done
+"""
 
 
-async def prove_network(box: Box, policy: NetworkPolicy) -> list[NetworkProved]:  # noqa: ARG001
-    """Try the policy from inside the box; each probe with what was expected and seen."""
-    return []
+async def prove_network(box: Box, policy: NetworkPolicy) -> list[NetworkProved]:
+    """Try the policy from inside the box: what must be closed is, and what must be open is.
+
+    Where the image has nothing to probe with, `held` stays true and `detail` says "not tested".
+    """
+    if policy.mode == "public":
+        return []
+    names = {METADATA: "metadata address", OUTSIDE: "an address outside", "dns": "dns"}
+    async with _host_listener() as (targets, accepted):
+        wanted = [t for t in (METADATA, OUTSIDE, *targets) if not _named(policy, t)]
+        proofs = [
+            _proof(policy, f"{names.get(probe, 'a port of the host')} ({probe})", "closed", answer)
+            for probe, answer in await _ask(box, _REACH, wanted)
+        ]
+        if accepted:
+            proofs.append(_proof(policy, "the host heard from the box", "closed", "open"))
+    if policy.mode == "allowlist":
+        proofs += await _prove_way_out(box, policy)
+    return proofs or [_proof(policy, "all", "closed", "untested")]
+
+
+async def _prove_way_out(box: Box, policy: NetworkPolicy) -> list[NetworkProved]:
+    """A listed host is let through by the proxy, another is not."""
+    listed = [h for h in policy.allowed_hosts if not h.startswith("*") and "/" not in h][:1]
+    wanted = [h if ":" in h else f"{h}:443" for h in listed]
+    answers = dict(await _ask(box, _ASK_PROXY, [*wanted, NOT_LISTED]))
+    proofs = []
+    for target in [*wanted, NOT_LISTED]:
+        answer = answers.get(target, "untested")
+        let_through = any(status in answer for status in (" 200", " 502", INWARD))
+        state = "untested" if answer == "untested" else "open" if let_through else "closed"
+        expected = "closed" if target == NOT_LISTED else "open"
+        proofs.append(_proof(policy, f"the proxy, for {target}", expected, state, answer))
+    return proofs
+
+
+def _proof(
+    policy: NetworkPolicy, probe: str, expected: str, state: str, detail: str = ""
+) -> NetworkProved:
+    tested = state in ("open", "closed")
+    return NetworkProved(
+        policy=policy.mode,
+        probe=probe,
+        expected="open" if expected == "open" else "closed",
+        held=state == expected or not tested,
+        detail=detail or state if tested else "not tested: the image has nothing to probe with",
+    )
+
+
+def _named(policy: NetworkPolicy, target: str) -> bool:
+    """Whether an allow-list names the probed address itself."""
+    host, _, port = target.rpartition(":")
+    return policy.mode == "allowlist" and allows(policy, host, int(port))
+
+
+async def _ask(box: Box, script: str, targets: list[str]) -> list[tuple[str, str]]:
+    options = ExecOptions(user="root", cwd="/", timeout_s=_PROBE_S)
+    result = await box.exec(["sh", "-c", script, "sh", *targets], options)
+    lines = (line.partition(" ") for line in result.text.splitlines())
+    return sorted((name, answer.strip()) for name, space, answer in lines if space)
+
+
+@asynccontextmanager
+async def _host_listener() -> AsyncIterator[tuple[list[str], list[str]]]:
+    """A server on all addresses of this host: where it listens, and who has come."""
+    accepted: list[str] = []
+
+    async def handle(stream: ByteStream) -> None:
+        accepted.append(str(stream.extra(SocketAttribute.remote_address)))  # noqa: S610
+        await stream.aclose()
+
+    listener = await anyio.create_tcp_listener(local_host="0.0.0.0")  # noqa: S104
+    port = listener.extra(SocketAttribute.local_port)  # noqa: S610
+    async with listener, anyio.create_task_group() as tasks:
+        tasks.start_soon(listener.serve, handle)
+        yield [f"{address}:{port}" for address in _addresses()], accepted
+        tasks.cancel_scope.cancel()
+
+
+def _addresses() -> list[str]:
+    """This host's own addresses beside loopback, at most four."""
+    found: set[str] = set()
+    if sys.platform == "linux":
+        lines = Path("/proc/net/fib_trie").read_text(encoding="ascii").splitlines()
+        for line, after in pairwise(lines):
+            if "/32 host LOCAL" in after:
+                found.add(line.rpartition(" ")[2])
+    else:
+        with socket.socket(socket.AF_INET, socket.SOCK_DGRAM) as probe:
+            probe.connect(("192.0.2.1", 9))  # sends nothing, only asks which address it would use
+            found.add(probe.getsockname()[0])
+    return sorted(a for a in found if not a.startswith("127."))[:4]

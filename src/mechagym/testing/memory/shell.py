@@ -366,11 +366,13 @@ class Shell:
     def fork(self, node: Node, fds: Fds) -> Process:
         """Run a tree in a child of this shell."""
 
-        async def body(process: Process) -> int:
-            return await self.child(process).run_whole(node)
+        async def body(process: Process) -> int:  # noqa: ARG001
+            return await twin.run_whole(node)
 
         self.process.env = self.environment()
-        return self.kernel.spawn(self.process, body, fds)
+        process = self.kernel.spawn(self.process, body, fds)
+        twin = self.child(process)  # of what the shell knows now, not when the child first runs
+        return process
 
     async def run_whole(self, node: Node) -> int:
         """Run a tree as all that this process does."""
