@@ -7,8 +7,26 @@ import anyio
 import pytest
 
 from mechagym.errors import JobLocked, StoreError
-from mechagym.events import BoxOpened, MessageSaid, StopOp, TrialEnded, TryStarted
-from mechagym.records import BoxInfo, Outcome, TrialRecord, Verdict, new_id, now
+from mechagym.events import (
+    AgentSpent,
+    BoxOpened,
+    MessageSaid,
+    PhaseEnded,
+    StopOp,
+    TrialEnded,
+    TryStarted,
+)
+from mechagym.records import (
+    BoxInfo,
+    Outcome,
+    Phase,
+    Spend,
+    TrialRecord,
+    Usage,
+    Verdict,
+    new_id,
+    now,
+)
 from mechagym.store import (
     OwnerRow,
     Store,
@@ -182,13 +200,35 @@ async def test_what_a_dead_process_left_is_pending_again(url: str):
 
 
 async def test_claiming_takes_over_from_the_dead(url: str):
+    box = BoxInfo(backend="docker", box_id="b", image="i")
     async with Store.open(url) as store:
         (key,) = await a_store_with(store)
-        earlier_of_our_pid = replace(this_process(), started="earlier")
-        await store.claim_job("job-id", earlier_of_our_pid)
-        store.emitter(key.trial_id)(TryStarted(number=1, owner_pid=1, label=""))
+        await store.claim_job("job-id", replace(this_process(), started="earlier"))  # pid reused
+        emit = store.emitter(key.trial_id, try_number=1)
+        emit(TryStarted(number=1, owner_pid=1, label=""))
+        emit(BoxOpened(box=box))
+        emit(PhaseEnded(phase=Phase.START, duration_s=0.5))
+        emit(AgentSpent(spend=Spend(usage=Usage(output=3), billed_nano=700)))
+        emit(AgentSpent(spend=Spend(billed_nano=70)))
         await store.claim_job("job-id", this_process())
-        assert [row.state for row in await store.trials("job-id")] == ["pending"]
+        (row,) = await store.trials("job-id")
+        assert (row.state, row.tries, row.billed_nano, row.tokens) == ("pending", 1, 770, 3)
+        record = await store.record(key.trial_id)
+        assert record is not None
+        (lost,) = record.tries
+        assert (lost.outcome, lost.box) == (Outcome.INFRA_ERROR, box)
+        assert [time.phase for time in lost.phases] == [Phase.START]
+        assert lost.error is not None
+        assert lost.error.reason == "process_died"
+        assert lost.ended_at >= lost.started_at
+        await store.claim_job("job-id", this_process())  # told once
+        assert [event.body.kind for event in await store.events(key.trial_id)].count(
+            "try_ended"
+        ) == 1
+        tell(store, key, a_try(2))
+        await store.flush()
+        (row,) = await store.trials("job-id")
+        assert (row.outcome, row.tries, row.billed_nano) == (Outcome.PASSED, 2, 1_770)
 
 
 async def test_a_running_job_of_a_live_process_is_left_alone(url: str):

@@ -1,6 +1,7 @@
 """What is asked of the store: one function per question, each one or two statements."""
 
 from collections.abc import Iterable, Sequence
+from datetime import datetime
 from typing import Any
 
 from sqlalchemy import ColumnElement, Connection, Row, Select, func, null, select
@@ -94,6 +95,23 @@ def records(connection: Connection, condition: ColumnElement[bool]) -> list[Tria
             found[row.id] = (_key_of(row), [])
         found[row.id][1].append(read(row.record))
     return [TrialRecord(key=key, tries=tuple(ended)) for key, ended in found.values()]
+
+
+def unfinished_tries(connection: Connection, job_id: str) -> list[tuple[str, int, datetime]]:
+    """The tries of a job that began and did not end: trial, number, beginning."""
+    query = (
+        select(tries.c.trial_id, tries.c.number, tries.c.started_at)
+        .join(trials, trials.c.id == tries.c.trial_id)
+        .where(trials.c.job_id == job_id, tries.c.record.is_(None))
+        .order_by(trials.c.ordinal, tries.c.number)
+    )
+    return [(row.trial_id, row.number, row.started_at) for row in connection.execute(query)]
+
+
+def events_of_try(connection: Connection, blobs: Blobs, trial_id: str, number: int) -> list[Event]:
+    """All events of one try, in order."""
+    query = select(events).where(events.c.subject == trial_id, events.c.try_number == number)
+    return [event_of(row, blobs) for row in connection.execute(query.order_by(events.c.seq))]
 
 
 def list_events(

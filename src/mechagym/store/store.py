@@ -20,6 +20,7 @@ from mechagym.records import TrialKey, TrialRecord, adapter
 from mechagym.store import changes, queries
 from mechagym.store.database import Database
 from mechagym.store.journal import Journal, clean
+from mechagym.store.lost import end_of
 from mechagym.store.owner import is_alive
 from mechagym.store.rows import JobRow, JobState, OwnerRow, TrialFilter, TrialPage, TrialRow
 from mechagym.store.tables import ops, trials
@@ -80,14 +81,16 @@ class Store:
         await self._database.write(lambda c: changes.add_trials(c, job_id, keys))
 
     async def claim_job(self, job_id: str, owner: OwnerRow) -> None:
-        """Take a job and keep up its heartbeat; what a dead owner left running is pending again.
+        """Take a job, of which nothing runs now, and keep up its heartbeat.
 
+        What a dead owner left running is pending again, and its tries get their end records.
         Raises JobLocked, naming pid and host, where another live process owns it.
         """
         await self.flush()
         await self._database.write(lambda c: changes.claim_job(c, job_id, owner, is_alive))
         with self._claims:
             self._claimed.add(job_id)
+        await self._end_lost_tries(job_id)
 
     async def release_job(self, job_id: str, state: JobState) -> None:
         """Give a job up."""
@@ -170,6 +173,16 @@ class Store:
         await self.flush()
         blobs = self._database.blobs
         await self._database.write(lambda c: changes.remove_job(c, blobs, job_id, is_alive))
+
+    async def _end_lost_tries(self, job_id: str) -> None:
+        blobs = self._database.blobs
+        lost = await self._database.read(lambda c: queries.unfinished_tries(c, job_id))
+        for trial_id, number, started_at in lost:
+            told = await self._database.read(
+                partial(queries.events_of_try, blobs=blobs, trial_id=trial_id, number=number)
+            )
+            self.emitter(trial_id, try_number=number)(end_of(number, started_at, told))
+        await self.flush()
 
     def _beat(self) -> None:
         with self._claims:
