@@ -8,6 +8,7 @@ from dataclasses import replace
 from pathlib import Path
 
 import anyio
+from anyio.abc import TaskGroup
 
 from mechagym.errors import BoxDied, ImageError, LimitRefused, SandboxError
 from mechagym.records import BoxInfo, new_id
@@ -83,7 +84,7 @@ class MemoryBox:
     async def fork(self) -> AsyncIterator[Box]:
         """A copy of the files in a machine of its own."""
         machine = self._alive()
-        async with anyio.create_task_group() as tasks:
+        async with _tasks() as tasks:
             twin = Machine(
                 tree=machine.tree.copy(),
                 tasks=tasks,
@@ -168,7 +169,7 @@ class MemorySandbox:
             raise LimitRefused(f"memory: {'; '.join(lacks)}")
         digest = await self.prepare(spec.image, _quiet)
         root = self._built[digest]
-        async with anyio.create_task_group() as tasks:
+        async with _tasks() as tasks:
             machine = _machine(root, spec, tasks)
             box = MemoryBox(_info(spec, digest, machine), machine)
             try:
@@ -182,11 +183,23 @@ class MemorySandbox:
         return []
 
 
+@asynccontextmanager
+async def _tasks() -> AsyncIterator[TaskGroup]:
+    """A task group out of which an error of the body comes as it is."""
+    try:
+        async with anyio.create_task_group() as tasks:
+            yield tasks
+    except BaseExceptionGroup as group:
+        if len(group.exceptions) == 1:
+            raise group.exceptions[0] from None
+        raise
+
+
 def _quiet(line: str) -> None:
     """Nobody listens to a build that is already done."""
 
 
-def _machine(root: Root, spec: BoxSpec, tasks: anyio.abc.TaskGroup) -> Machine:
+def _machine(root: Root, spec: BoxSpec, tasks: TaskGroup) -> Machine:
     machine = Machine(
         tree=root.tree.copy(),
         tasks=tasks,
@@ -279,7 +292,7 @@ def _copied(root: Root, context: Path, words: list[str]) -> None:
 
 
 async def _ran(root: Root, command: str, on_line: Callable[[str], None]) -> None:
-    async with anyio.create_task_group() as tasks:
+    async with _tasks() as tasks:
         machine = Machine(
             tree=root.tree, tasks=tasks, workdir=root.workdir, env=root.env, user=root.user, pids=64
         )

@@ -146,7 +146,7 @@ def _one(shell: Shell, flag: str, text: str) -> bool:
             return isinstance(node, RegularFile) and bool(node.data)
         case "-x":
             return node is not None and bool(node.mode & 0o111)
-        case "-e" | "-r" | "-w":
+        case "-e" | "-r" | "-w" | "-O":
             return node is not None
     return False
 
