@@ -1,4 +1,6 @@
-"""A controller to be killed: opens boxes on a cache folder, keeps them busy, forks, closes, again and again."""
+"""A controller to be killed: opens boxes on a cache folder, keeps them busy, forks, closes, again
+and again.
+"""
 
 import sys
 from pathlib import Path
@@ -9,7 +11,10 @@ from mechagym.sandbox.base import BoxSpec, ExecOptions, HostRoot, Labels, Networ
 from mechagym.sandbox.local import LocalSandbox
 
 SPEC = BoxSpec(
-    image=HostRoot(), network=NetworkPolicy(mode="no-network"), labels=Labels(job_id="crash")
+    image=HostRoot(),
+    network=NetworkPolicy(mode="no-network"),
+    labels=Labels(job_id="crash"),
+    env={"MARK": sys.argv[1]},
 )
 
 
@@ -27,7 +32,7 @@ async def churn(sandbox: LocalSandbox) -> None:
 async def main(cache: Path, boxes: int) -> None:
     sandbox = LocalSandbox(cache=cache)
     await sandbox.prepare(SPEC.image, lambda _: None)
-    print("ready", flush=True)
+    print("ready", flush=True)  # noqa: T201
     async with anyio.create_task_group() as tasks:
         for _ in range(boxes):
             tasks.start_soon(churn, sandbox)

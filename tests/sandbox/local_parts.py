@@ -1,4 +1,6 @@
-"""What the tests of the local backend share: sandboxes over one cache, and images where there is an engine."""
+"""What the tests of the local backend share: sandboxes over one cache, and images where there is an
+engine.
+"""
 
 import shutil
 import subprocess

@@ -1,4 +1,6 @@
-"""The same tests of local boxes, run by an ordinary user of this host who has nothing but subordinate ids."""
+"""The same tests of local boxes, run by an ordinary user of this host who has nothing but
+subordinate ids.
+"""
 
 import os
 import pwd
@@ -44,7 +46,9 @@ def user() -> Iterator[pwd.struct_passwd]:
 
 
 def run_as(user: pwd.struct_passwd, *argv: str) -> subprocess.CompletedProcess[str]:
-    """Run a program as the user with this interpreter's packages, in an otherwise empty environment."""
+    """Run a program as the user with this interpreter's packages, in an otherwise empty
+    environment.
+    """
     env = {
         "HOME": user.pw_dir,
         "PATH": "/usr/local/bin:/usr/bin:/bin",
@@ -66,7 +70,9 @@ def run_as(user: pwd.struct_passwd, *argv: str) -> subprocess.CompletedProcess[s
 
 @pytest.fixture(scope="module")
 def interpreter(user: pwd.struct_passwd) -> str:
-    """One that the user may run and that has our packages: this one, or the system's of the same version."""
+    """One that the user may run and that has our packages: this one, or the system's of the same
+    version.
+    """
     wanted = f"python3.{sys.version_info.minor}"
     for candidate in (sys.executable, shutil.which(wanted, path="/usr/bin:/usr/local/bin")):
         if candidate:

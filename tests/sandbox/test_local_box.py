@@ -1,4 +1,6 @@
-"""Boxes of the local backend on the host's own root, as whoever runs this: root or an ordinary user."""
+"""Boxes of the local backend on the host's own root, as whoever runs this: root or an ordinary
+user.
+"""
 
 import os
 import time
@@ -53,7 +55,7 @@ async def test_a_box_has_namespaces_of_its_own(sandbox):
     async with sandbox.open(host_spec()) as box:
         for name in ("user", "pid", "mnt", "ipc", "uts", "net"):
             inside = (await text(box, f"readlink /proc/self/ns/{name}")).strip()
-            assert inside != os.readlink(f"/proc/self/ns/{name}"), name
+            assert inside != str(Path(f"/proc/self/ns/{name}").readlink()), name
 
 
 @pytest.mark.must("sandbox-6")

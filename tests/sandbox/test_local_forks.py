@@ -4,6 +4,7 @@ import time
 from collections.abc import AsyncIterator
 from contextlib import AsyncExitStack
 from pathlib import Path
+from typing import TYPE_CHECKING
 
 import anyio
 import pytest
@@ -11,8 +12,10 @@ import pytest
 from mechagym.errors import SandboxError
 from mechagym.sandbox.base import ExecOptions
 from mechagym.sandbox.local import LocalSandbox
-from mechagym.sandbox.local.box import LocalBox
 from tests.sandbox.local_parts import folders, host_spec, needs_parts, text
+
+if TYPE_CHECKING:
+    from mechagym.sandbox.local.box import LocalBox
 
 pytestmark = pytest.mark.live
 

@@ -1,4 +1,4 @@
-"""The backend `host`: plain processes in a folder, which says of itself that nothing is isolated."""
+"""The backend `host`: plain processes in a folder, which says that nothing is isolated."""
 
 import time
 from pathlib import Path

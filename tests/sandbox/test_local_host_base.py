@@ -1,4 +1,6 @@
-"""Boxes on the host's own root: what is shown of the host, what is not, and Dockerfiles replayed on it."""
+"""Boxes on the host's own root: what is shown of the host, what is not, and Dockerfiles replayed on
+it.
+"""
 
 import os
 import shutil
@@ -14,13 +16,36 @@ from mechagym.sandbox.local import LocalSandbox, skeleton
 from tests.sandbox.local_parts import NOTHING, folders, host_spec, needs_parts, text
 
 pytestmark = pytest.mark.live
-SENSITIVE = (
-    "/etc/shadow /etc/shadow- /etc/gshadow /etc/ssh /etc/ssl/private /etc/sudoers /etc/pip.conf"
-    " /etc/npmrc /etc/gitconfig /etc/wgetrc /etc/docker /etc/containerd /etc/machine-id"
-    " /etc/cron.d /etc/apt/auth.conf /etc/apt/auth.conf.d /etc/environment /etc/subuid"
-    " /var/run/docker.sock /run/docker.sock /root/.ssh /root/.netrc /root/.aws /root/.config"
-    " /var/lib/docker /var/log/dpkg.log /boot/vmlinuz /.dockerenv"
-).split()
+SENSITIVE = [
+    "/etc/shadow",
+    "/etc/shadow-",
+    "/etc/gshadow",
+    "/etc/ssh",
+    "/etc/ssl/private",
+    "/etc/sudoers",
+    "/etc/pip.conf",
+    "/etc/npmrc",
+    "/etc/gitconfig",
+    "/etc/wgetrc",
+    "/etc/docker",
+    "/etc/containerd",
+    "/etc/machine-id",
+    "/etc/cron.d",
+    "/etc/apt/auth.conf",
+    "/etc/apt/auth.conf.d",
+    "/etc/environment",
+    "/etc/subuid",
+    "/var/run/docker.sock",
+    "/run/docker.sock",
+    "/root/.ssh",
+    "/root/.netrc",
+    "/root/.aws",
+    "/root/.config",
+    "/var/lib/docker",
+    "/var/log/dpkg.log",
+    "/boot/vmlinuz",
+    "/.dockerenv",
+]
 
 
 @pytest.fixture(scope="session")

@@ -1,4 +1,6 @@
-"""Root file systems: from an engine's export, from an OCI layout, built by replay; equal to the image."""
+"""Root file systems: from an engine's export, from an OCI layout, built by replay; equal to the
+image.
+"""
 
 import hashlib
 import io
@@ -7,7 +9,7 @@ import os
 import stat
 import subprocess
 import tarfile
-from collections.abc import AsyncIterator, Iterator
+from collections.abc import AsyncIterator, Iterator, Sequence
 from pathlib import Path
 
 import pytest
@@ -20,7 +22,8 @@ from tests.sandbox.local_parts import NOTHING, engine_image, folders, needs_part
 pytestmark = pytest.mark.live
 LISTING = (
     "find / -xdev \\( -path /proc -o -path /sys -o -path /dev -o -path /run \\) -prune -o"
-    " ! -path /etc/hosts ! -path /etc/hostname ! -path /etc/resolv.conf ! -path /.dockerenv ! -path /etc/mtab"
+    " ! -path /etc/hosts ! -path /etc/hostname ! -path /etc/resolv.conf"
+    " ! -path /.dockerenv ! -path /etc/mtab"
     " -printf '%p %y %m %U:%G %n %l %T@\\n' | sort"
 )
 
@@ -40,7 +43,8 @@ async def sandbox(cache: Path) -> AsyncIterator[LocalSandbox]:
 
 
 def spec(reference: str, **changes: object) -> BoxSpec:
-    return BoxSpec(image=RegistryImage(reference=reference), network=NOTHING, **changes)  # type: ignore[arg-type]
+    image = RegistryImage(reference=reference)
+    return BoxSpec(image=image, network=NOTHING, **changes)  # type: ignore[arg-type]
 
 
 @pytest.fixture(scope="session")
@@ -49,9 +53,12 @@ def odd_image() -> Iterator[str]:
     base, name = engine_image(), "mechagym-test-odd:1"
     lines = (
         f"FROM {base}",
-        "RUN mkdir /odd && cd /odd && echo a >a && ln a b && ln -s /etc/passwd link && mkfifo pipe"
-        " && mkdir deep gone && touch gone/x deep/x && chmod 4755 a && chown 1234:4321 b"
-        " && touch 'sp ace' && chmod 1777 deep && rm -rf /usr/share/doc",
+        (
+            "RUN mkdir /odd && cd /odd && echo a >a && ln a b && ln -s /etc/passwd link"
+            " && mkfifo pipe"
+            " && mkdir deep gone && touch gone/x deep/x && chmod 4755 a && chown 1234:4321 b"
+            " && touch 'sp ace' && chmod 1777 deep && rm -rf /usr/share/doc"
+        ),
         "RUN rm -r /odd/gone && mkdir /odd/gone && touch /odd/gone/y && rm '/odd/sp ace'",
         "ENV ODD='a b' PATH=/odd:/usr/sbin:/usr/bin:/sbin:/bin",
         "WORKDIR /odd",
@@ -89,7 +96,7 @@ async def test_an_exported_image_and_a_layout_equal_the_image(sandbox, odd_image
 
 
 def _alike(lines: list[str]) -> set[str]:
-    """Without times and link counts of folders, which belong to the file system, not to the image."""
+    """Without times and link counts of folders: they are the file system's."""
     kept = set()
     for line in lines:
         fields = line.rsplit(" ", 6)
@@ -101,7 +108,10 @@ def _alike(lines: list[str]) -> set[str]:
     return kept
 
 
-def layout_of(folder: Path, *layers: list[tarfile.TarInfo | tuple[tarfile.TarInfo, bytes]]) -> str:
+Entry = tarfile.TarInfo | tuple[tarfile.TarInfo, bytes]
+
+
+def layout_of(folder: Path, *layers: Sequence[Entry]) -> str:
     """An OCI layout made by hand."""
     blobs = folder / "blobs" / "sha256"
     blobs.mkdir(parents=True)
@@ -138,7 +148,7 @@ def entry(name: str, kind: bytes = tarfile.REGTYPE, **about: object) -> tarfile.
 
 async def test_xattrs_whiteouts_and_hostile_names_of_a_layer(sandbox, tmp_path, cache):
     capability = "\x01\x00\x00\x02\x00\x04\x00\x00\x00\x00\x00\x00\x00\x00\x00\x00\x00\x00\x00\x00"
-    first = [
+    first: list[Entry] = [
         entry("opt", tarfile.DIRTYPE, mode=0o755),
         entry("opt/old", tarfile.DIRTYPE, mode=0o755),
         entry("opt/old/x"),
@@ -214,7 +224,8 @@ async def test_a_build_runs_once_per_digest_and_fails_with_its_last_lines(sandbo
     (context / "skip.txt").write_text("skipped")
     (context / ".dockerignore").write_text("skip.txt\n")
     lines = (
-        f"FROM {engine_image()}\nARG WHO=you\nENV NAME=me GREET=hi-$WHO\nWORKDIR /app\nCOPY . /app\n"
+        f"FROM {engine_image()}\nARG WHO=you\nENV NAME=me GREET=hi-$WHO\n"
+        "WORKDIR /app\nCOPY . /app\n"
         "RUN echo $GREET >greet && echo building && date +%N >stamp && useradd -m bob\nUSER bob\n"
     )
     (context / "Dockerfile").write_text(lines)

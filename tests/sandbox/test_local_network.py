@@ -1,4 +1,6 @@
-"""Network policies of local boxes, proved from inside, with servers of the host listening next door."""
+"""Network policies of local boxes, proved from inside, with servers of the host listening next
+door.
+"""
 
 import socket
 import threading

@@ -1,8 +1,8 @@
 """The backend `host`: plain processes in a temporary folder, with no isolation at all.
 
 For machines where nothing else works, and only when asked for by name. An absolute path of `put`,
-`get`, `cwd` and of WORKDIR and COPY lines means a place in the folder (its root is `MECHAGYM_ROOT`);
-inside commands it means the host's own, which is why trials here are approximate.
+`get`, `cwd` and of WORKDIR and COPY lines means a place in the folder (its root is
+`MECHAGYM_ROOT`); inside commands it means the host's own, which is why trials here are approximate.
 """
 
 import json
@@ -179,7 +179,7 @@ class HostBox:
 
 
 class HostSandbox:
-    """Opens folders of this host. A job has to ask for it by name and to accept isolation `none`."""
+    """Opens folders of this host, for jobs that ask for it and accept isolation `none`."""
 
     name = "host"
 

@@ -1,7 +1,7 @@
 """Boxes without an engine: an OCI runtime driven directly, copy-on-write by overlayfs.
 
-All that touches mounts, namespaces or shifted files happens in one process per controller, the keeper
-(`keeper`, spoken to through `keeping`); everything else here decides what it shall do.
+All that touches mounts, namespaces or shifted files happens in one process per controller, the
+keeper (`keeper`, spoken to through `keeping`); everything else here decides what it shall do.
 """
 
 from typing import TYPE_CHECKING, Any

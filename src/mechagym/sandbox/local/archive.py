@@ -1,7 +1,7 @@
 """Tar streams in and out of a box, by a process that is locked into it first.
 
-`confine` makes the box's root the root of this process, so that the kernel itself resolves every link and
-`..` inside; nothing may be imported or loaded afterwards, or it would come from the box.
+`confine` makes the box's root the root of this process, so that the kernel itself resolves every
+link and `..` inside; nothing may be imported or loaded afterwards, or it would come from the box.
 """
 
 import errno
@@ -86,7 +86,8 @@ def write_file(tar: tarfile.TarFile, entry: tarfile.TarInfo, place: str) -> int:
 def pack(source: str, stream: IO[bytes]) -> None:
     """Tar a file or folder as the entry `.`; special files stand as entries without content.
 
-    A box may change files under our hands: what shrinks is filled with zeros, what goes is left out.
+    A box may change files under our hands: what shrinks is filled with zeros, what goes is left
+    out.
     """
     top = os.path.realpath(source)
     inodes: dict[tuple[int, int], str] = {}

@@ -1,7 +1,8 @@
-"""A box of the local backend: commands over lanes, files straight to and from its root, forks by freezing.
+"""A box of the local backend: commands over lanes, files straight to and from its root, forks by
+freezing.
 
-While forks of a box are open it stands still, since its upper is their layer: a live upper is never a layer.
-Its files can be read meanwhile; a command or a change waits for nothing and is refused.
+While forks of a box are open it stands still, since its upper is their layer: a live upper is never
+a layer. Its files can be read meanwhile; a command or a change waits for nothing and is refused.
 """
 
 import os
@@ -36,7 +37,9 @@ _CAPS = TransferCaps()
 
 
 class LocalBox:
-    """A handle on an instance; after `adopt` on another one. `nest` runs the tasks of all instances."""
+    """A handle on an instance; after `adopt` on another one. `nest` runs the tasks of all
+    instances.
+    """
 
     def __init__(
         self, instance: Instance, nest: TaskGroup, describe: Callable[[Instance], BoxInfo]
@@ -170,7 +173,9 @@ class LocalBox:
     async def _stream(
         self, work: Callable[[], Awaitable[None]], step: str, theirs: int, **request: str
     ) -> None:
-        """Run one end of a transfer here and the other in the keeper; the keeper's failure explains ours."""
+        """Run one end of a transfer here and the other in the keeper; the keeper's failure explains
+        ours.
+        """
         failure: Exception | None = None
 
         async def ours() -> None:

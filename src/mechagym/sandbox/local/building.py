@@ -1,7 +1,7 @@
 """An image by replaying a Dockerfile in a box of ours: what the box wrote becomes a layer.
 
-The same on an image (FROM is then its base) and on the host's root (FROM is then replaced). Kept by the
-digest of the base, the file and its context, so that nothing is built twice.
+The same on an image (FROM is then its base) and on the host's root (FROM is then replaced). Kept by
+the digest of the base, the file and its context, so that nothing is built twice.
 """
 
 import hashlib

@@ -1,7 +1,8 @@
 """The OCI bundle of a box, as data: what the runtime is told, by the runtime specification.
 
-Pure but for two questions to the machine. The user namespace and the mounts of the root are the keeper's; everything else that keeps a box in is
-said here: namespaces, the capabilities of a default container, no new privileges, system calls, masked paths.
+Pure but for two questions to the machine. The user namespace and the mounts of the root are the
+keeper's; everything else that keeps a box in is said here: namespaces, the capabilities of a
+default container, no new privileges, system calls, masked paths.
 """
 
 import json
@@ -15,7 +16,9 @@ from typing import Any
 from mechagym.records import Json
 
 INIT = "/dev/mechagym-init"
-"""A static init (tini) inside the box: reaps what nobody waits for. On `/dev`, so no image file is touched."""
+"""A static init (tini) inside the box: reaps what nobody waits for. On `/dev`, so no image file is
+touched.
+"""
 
 OPEN_FILES = 65_536
 
@@ -23,24 +26,46 @@ PATH = "/usr/local/sbin:/usr/local/bin:/usr/sbin:/usr/bin:/sbin:/bin"
 
 CAPABILITIES = tuple(
     f"CAP_{name}"
-    for name in (
-        "CHOWN DAC_OVERRIDE FSETID FOWNER MKNOD NET_RAW SETGID SETUID SETFCAP SETPCAP"
-        " NET_BIND_SERVICE SYS_CHROOT KILL AUDIT_WRITE"
-    ).split()
+    for name in [
+        "CHOWN",
+        "DAC_OVERRIDE",
+        "FSETID",
+        "FOWNER",
+        "MKNOD",
+        "NET_RAW",
+        "SETGID",
+        "SETUID",
+        "SETFCAP",
+        "SETPCAP",
+        "NET_BIND_SERVICE",
+        "SYS_CHROOT",
+        "KILL",
+        "AUDIT_WRITE",
+    ]
 )
 """Docker's default: what images commonly need, and nothing over the host."""
 
 OPEN_FILES = 65_536
 """Enough for any server, and few enough for programs that close them one by one."""
 
-_MASKED = (
-    "/proc/acpi /proc/asound /proc/kcore /proc/keys /proc/latency_stats /proc/timer_list /proc/timer_stats"
-    " /proc/sched_debug /proc/scsi /proc/interrupts /sys/firmware /sys/devices/virtual/powercap"
-).split()
-_READ_ONLY = "/proc/bus /proc/fs /proc/irq /proc/sys /proc/sysrq-trigger".split()
+_MASKED = [
+    "/proc/acpi",
+    "/proc/asound",
+    "/proc/kcore",
+    "/proc/keys",
+    "/proc/latency_stats",
+    "/proc/timer_list",
+    "/proc/timer_stats",
+    "/proc/sched_debug",
+    "/proc/scsi",
+    "/proc/interrupts",
+    "/sys/firmware",
+    "/sys/devices/virtual/powercap",
+]
+_READ_ONLY = ["/proc/bus", "/proc/fs", "/proc/irq", "/proc/sys", "/proc/sysrq-trigger"]
 _NAMESPACES = ("pid", "network", "ipc", "uts", "mount", "cgroup")
 _ARCHITECTURES = {
-    "x86_64": ["SCMP_ARCH_X86_64", "SCMP_ARCH_X86", "SCMP_ARCH_X32"],
+    "x86_64": ["SCMP_ARCH_X86_64", "SCMP_ARCH_X86"],
     "aarch64": ["SCMP_ARCH_AARCH64", "SCMP_ARCH_ARM"],
 }
 
@@ -123,7 +148,9 @@ def process(argv: tuple[str, ...], user: User, env: dict[str, str], *, cwd: str)
 
 @cache
 def seccomp(machine: str) -> dict[str, Any]:
-    """Docker's default list for a process without CAP_SYS_ADMIN; data of containers/common (Apache-2.0)."""
+    """Docker's default list for a process without CAP_SYS_ADMIN; data of containers/common
+    (Apache-2.0).
+    """
     text = resources.files("mechagym.sandbox.local").joinpath("seccomp.json").read_text("utf-8")
     profile: dict[str, Any] = json.loads(text)
     if machine in _ARCHITECTURES:
@@ -132,7 +159,9 @@ def seccomp(machine: str) -> dict[str, Any]:
 
 
 def open_files() -> int:
-    """How many a process of a box may hold: enough for any server, if this process could have so many."""
+    """How many a process of a box may hold: enough for any server, if this process could have so
+    many.
+    """
     hard = resource.getrlimit(resource.RLIMIT_NOFILE)[1]
     return OPEN_FILES if hard == resource.RLIM_INFINITY else min(hard, OPEN_FILES)
 

@@ -1,8 +1,8 @@
 """Limits by control groups: version 1, version 2, or both side by side (hybrid), for root only.
 
 A box has one group per controller that is at hand; the keeper's child enters it through the open
-`cgroup.procs` files before the runtime starts, so that nothing of a box is ever outside. An ordinary user has
-no groups of its own: the limits are declared as not enforced.
+`cgroup.procs` files before the runtime starts, so that nothing of a box is ever outside. An
+ordinary user has no groups of its own: the limits are declared as not enforced.
 """
 
 import os
@@ -39,7 +39,7 @@ class Groups:
         return [os.open(f / "cgroup.procs", os.O_WRONLY | os.O_CLOEXEC) for f in self.distinct]
 
     def freezer(self) -> int | None:
-        """The open freezer, for whoever has to end the box when we are gone; the caller closes it."""
+        """The open freezer, for whoever ends the box when we are gone; the caller closes it."""
         if "freezer" not in self.folders:
             return None
         name = "cgroup.freeze" if self.unified else "freezer.state"
@@ -85,7 +85,7 @@ class Groups:
 async def remove(folder: Path) -> bool:
     """Remove one group, waiting for its last process at most 2 s; returns whether it is gone."""
     deadline = time.monotonic() + _GONE_S
-    while not (gone := _removed(folder)) and time.monotonic() < deadline:
+    while not (gone := _removed(folder)) and time.monotonic() < deadline:  # noqa: ASYNC110
         await anyio.sleep(_PAUSE_S)
     return gone
 

@@ -1,7 +1,8 @@
-"""The lines of a Dockerfile that can be replayed without a builder; anything else is refused by name.
+"""The lines of a Dockerfile that can be replayed without a builder; anything else is refused by
+name.
 
-Pure. FROM WORKDIR ENV ARG COPY ADD RUN USER are understood. CMD, ENTRYPOINT, EXPOSE and LABEL do nothing to
-files, and a box starts our own first process on every backend, so they are passed over.
+Pure. FROM WORKDIR ENV ARG COPY ADD RUN USER are understood. CMD, ENTRYPOINT, EXPOSE and LABEL do
+nothing to files, and a box starts our own first process on every backend, so they are passed over.
 """
 
 import json

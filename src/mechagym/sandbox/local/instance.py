@@ -1,8 +1,9 @@
-"""One running machine: its folder, root mount, first process, groups, network and lanes, and their end.
+"""One running machine: its folder, root mount, first process, groups, network and lanes, and their
+end.
 
-The folder holds all that is on disk: `owner.json`, `config.json`, the runtime's state, upper and work. An
-upper is a live box's or the layer of others, never both: forks freeze the box first (see `box`). A folder
-goes when nobody uses its upper any more.
+The folder holds all that is on disk: `owner.json`, `config.json`, the runtime's state, upper and
+work. An upper is a live box's or the layer of others, never both: forks freeze the box first (see
+`box`). A folder goes when nobody uses its upper any more.
 """
 
 import json
@@ -30,8 +31,9 @@ from mechagym.sandbox.local.rootfs import Rootfs
 from mechagym.sandbox.owner import MARK, owner_labels
 
 FIRST_SHELLS = "(exec sh <&3 >&4 2>&5 3<&- 4>&- 5>&- &) ; exec sh 3<&- 4>&- 5>&-"
-"""What PID 1 starts: a shell whose end is the box's end, the first lane if the box's own user is root; and
-beside it root's control lane."""
+"""What PID 1 starts: a shell whose end is the box's end, the first lane if the box's own user is
+root; and beside it root's control lane.
+"""
 
 CONTROL_USER = "0"
 GROUPS, LAYERS = f"{MARK}.groups", f"{MARK}.layers"
@@ -40,7 +42,9 @@ GROUPS, LAYERS = f"{MARK}.groups", f"{MARK}.layers"
 
 @dataclass(slots=True, eq=False)
 class Folder:
-    """A box's folder while somebody lives on it: the box itself, and those whose layer its upper is."""
+    """A box's folder while somebody lives on it: the box itself, and those whose layer its upper
+    is.
+    """
 
     box_id: str
     keeper: Keeper
@@ -61,7 +65,9 @@ class Folder:
 
 @dataclass(slots=True, eq=False)
 class Instance:
-    """A machine. `below`: the folders whose uppers are its layers, topmost first; `hostname` is a fork's parent's."""
+    """A machine. `below`: the folders whose uppers are its layers, topmost first; `hostname` is a
+    fork's parent's.
+    """
 
     plant: Plant
     spec: BoxSpec
@@ -84,7 +90,9 @@ class Instance:
     # --- life
 
     async def run(self, *, task_status: TaskStatus[None]) -> None:
-        """Start, serve until `stop`, end. Run it in a task group: lanes live in the task that opened them."""
+        """Start, serve until `stop`, end. Run it in a task group: lanes live in the task that
+        opened them.
+        """
         services = anyio.create_task_group()
         with anyio.CancelScope(shield=True):
             await services.__aenter__()

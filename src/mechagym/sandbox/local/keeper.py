@@ -1,10 +1,12 @@
 """The keeper: the one process of a controller that is root in a user namespace of its own.
 
-It has no rights over the host beyond its owner's, sees the cache folder at `ROOM`, and does one forked child
-per request, so that requests run side by side without threads and a failed one leaves nothing. It ends when
-its controller does (end of file on the socket), after killing the boxes and removing their folders.
+It has no rights over the host beyond its owner's, sees the cache folder at `ROOM`, and does one
+forked child per request, so that requests run side by side without threads and a failed one leaves
+nothing. It ends when its controller does (end of file on the socket), after killing the boxes and
+removing their folders.
 
-A request is one message, `{"step": NAME, …}` with open files; the first file is where the answer goes.
+A request is one message, `{"step": NAME, …}` with open files; the first file is where the answer
+goes.
 """
 
 import fcntl
@@ -16,14 +18,15 @@ import socket
 import sys
 import time
 import traceback
-from collections.abc import Callable
 from contextlib import suppress
 from typing import Any
 
 from mechagym.sandbox.local import steps, syscalls
 
 ROOM = "/mnt"
-"""Where the cache folder stands in the keeper's mount namespace: short, and reachable for shifted ids."""
+"""Where the cache folder stands in the keeper's mount namespace: short, and reachable for shifted
+ids.
+"""
 
 MAX_MESSAGE = 200_000
 MAX_FILES = 64
@@ -105,7 +108,7 @@ def _answer(request: Request, files: list[int]) -> None:
     """In a child: do the step, send its answer, end. An error is an answer too."""
     reply = socket.socket(fileno=fcntl.fcntl(files[0], fcntl.F_DUPFD_CLOEXEC, steps.LOW_FILES))
     os.close(files[0])
-    step: Callable[[Request, list[int]], tuple[Any, list[int]]] = steps.STEPS[request["step"]]
+    step = steps.STEPS[request["step"]]
     try:
         value, out = step(request, files[1:])
         socket.send_fds(reply, [json.dumps({"value": value}).encode()], out)

@@ -1,11 +1,10 @@
 """The controller's side of the keeper: start it, map its ids, send steps, wait for answers.
 
-One keeper serves one cache folder. Ids 0…65,535 of a box are a shifted range of the host: as root one of our
-own, as an ordinary user oneself and the range of `/etc/subuid`.
+One keeper serves one cache folder. Ids 0…65,535 of a box are a shifted range of the host: as root
+one of our own, as an ordinary user oneself and the range of `/etc/subuid`.
 """
 
 import array
-
 import json
 import os
 import pwd
@@ -14,6 +13,7 @@ import subprocess
 import sys
 import weakref
 from collections.abc import Sequence
+from contextlib import suppress
 from pathlib import Path
 from typing import Any
 
@@ -60,7 +60,8 @@ class Keeper:
     ) -> tuple[Any, list[int]]:
         """Have a step done; returns its value and the files that came back, now ours to close.
 
-        `files` stay ours. Raises StepError with the step's reason; BoxDied where the keeper is gone.
+        `files` stay ours. Raises StepError with the step's reason; BoxDied where the keeper is
+        gone.
         """
         answer, theirs = socket.socketpair(socket.AF_UNIX, socket.SOCK_SEQPACKET)
         message = json.dumps({"step": step, **request}).encode()
@@ -128,13 +129,20 @@ def _make_room(folder: Path, owner: int) -> None:
     for name in ("boxes", "layers"):
         (folder / name).mkdir(exist_ok=True, mode=0o711)
         if os.getuid() == 0:
-            os.chown(folder / name, owner, owner)
+            with suppress(OSError):  # root of a user namespace only: the map will say so
+                os.chown(folder / name, owner, owner)
 
 
 def _map_ids(pid: int) -> None:
     if os.getuid() == 0:
-        for kind in ("uid_map", "gid_map"):
-            Path(f"/proc/{pid}/{kind}").write_text(f"0 {ROOT_SHIFT} {IDS}\n", encoding="utf-8")
+        try:
+            for kind in ("uid_map", "gid_map"):
+                Path(f"/proc/{pid}/{kind}").write_text(f"0 {ROOT_SHIFT} {IDS}\n", encoding="utf-8")
+        except OSError as error:
+            raise SandboxUnusable(
+                f"this root may not use the ids from {ROOT_SHIFT}: it is root of a namespace only",
+                reason="no_subordinate_ids",
+            ) from error
         return
     for tool, name, mine in (
         ("newuidmap", "/etc/subuid", os.getuid()),

@@ -1,7 +1,9 @@
-"""What a box's network namespace is joined to: nothing, the world by slirp4netns, or our egress proxy.
+"""What a box's network namespace is joined to: nothing, the world by slirp4netns, or our egress
+proxy.
 
-A box always has a namespace of its own with a loopback. `public` adds a user-mode way out; `allowlist` adds a
-listener on the box's own loopback whose connections our process accepts from outside, and no other route.
+A box always has a namespace of its own with a loopback. `public` adds a user-mode way out;
+`allowlist` adds a listener on the box's own loopback whose connections our process accepts from
+outside, and no other route.
 """
 
 import os
@@ -12,13 +14,13 @@ from collections import deque
 import anyio
 import anyio.to_thread
 from anyio.abc import SocketListener, TaskGroup
+
 from mechagym.errors import LimitRefused, SandboxError
 from mechagym.sandbox.base import NetworkPolicy
 from mechagym.sandbox.egress import Connection, serve
 from mechagym.sandbox.local import runtime
 from mechagym.sandbox.local.keeping import StepError
 from mechagym.sandbox.local.plant import Plant
-
 
 PROXY_PORT = 61_128
 HERE = "localhost,127.0.0.1,::1"
@@ -31,7 +33,7 @@ def first_files(hostname: str, policy: NetworkPolicy) -> dict[str, str]:
     """The files of a machine's own under `/etc`."""
     return {
         "/etc/hostname": f"{hostname}\n",
-        "/etc/hosts": f"127.0.0.1\tlocalhost\n::1\tlocalhost ip6-localhost\n127.0.1.1\t{hostname}\n",
+        "/etc/hosts": f"127.0.0.1\tlocalhost\n::1\tlocalhost\n127.0.1.1\t{hostname}\n",
         "/etc/resolv.conf": resolver(policy),
     }
 

@@ -12,7 +12,8 @@ CHUNK = 65_536
 
 
 class Pipes:
-    """Our ends (a `lanes.Channel`); `theirs` are given to the process and then closed by `handed_over`.
+    """Our ends (a `lanes.Channel`); `theirs` are given to the process and then closed by
+    `handed_over`.
 
     Both outputs stand in one epoll, so that one wait serves two pipes and nothing is read ahead.
     """

@@ -1,4 +1,5 @@
-"""What all boxes of one sandbox are made with, chosen by trying: a keeper, a runtime that works, an init.
+"""What all boxes of one sandbox are made with, chosen by trying: a keeper, a runtime that works, an
+init.
 
 Each refusal has a reason a person understands and the one command that mends it.
 """
@@ -32,7 +33,9 @@ _SWITCHES = (
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Plant:
-    """`runtime`, `init`, `slirp`: programs of the host; `groups`: see `cgroups`; `notes`: who was tried."""
+    """`runtime`, `init`, `slirp`: programs of the host; `groups`: see `cgroups`; `notes`: who was
+    tried.
+    """
 
     keeper: Keeper
     runtime: str

@@ -1,7 +1,7 @@
 """Removing what dead controllers left: processes, control groups, folders, and on demand images.
 
-A keeper cleans up after its controller; this is the net under it, for the case that both were killed. Only
-what carries our mark and whose owner is dead is touched.
+A keeper cleans up after its controller; this is the net under it, for the case that both were
+killed. Only what carries our mark and whose owner is dead is touched.
 """
 
 import json
@@ -43,7 +43,9 @@ class Left:
 
 
 async def reap(folder: Path, scope: ReapScope, keepers: Keepers) -> list[Removed]:
-    """Sweep one cache folder. Raises SandboxUnusable where files are left that only a keeper can remove."""
+    """Sweep one cache folder. Raises SandboxUnusable where files are left that only a keeper can
+    remove.
+    """
     found = list(_left(folder, scope))
     stale = _half_made(folder)
     removed = [entry for left in found for entry in _of(left)]

@@ -1,7 +1,8 @@
 """Root file systems unpacked once into a cache, by the digest of their image.
 
-The cache folder (one user's, since ids are shifted) holds `layers/NAME/0…`, folders for overlayfs, one per tree;
-`images/DIGEST.json`, which says what an image is made of, its time the last use; `locks/`, one per thing made.
+The cache folder (one user's, since ids are shifted) holds `layers/NAME/0…`, folders for overlayfs,
+one per tree; `images/DIGEST.json`, which says what an image is made of, its time the last use;
+`locks/`, one per thing made.
 """
 
 import fcntl
@@ -110,7 +111,7 @@ class Cache:
         path = self.folder / "locks" / name
         descriptor = os.open(path, os.O_RDWR | os.O_CREAT | os.O_CLOEXEC, 0o600)
         try:
-            while not _try_lock(descriptor):
+            while not _try_lock(descriptor):  # noqa: ASYNC110 – the holder may be another process
                 await anyio.sleep(_LOCK_PAUSE_S)
             yield
         finally:

@@ -2,7 +2,6 @@
 
 import os
 import shutil
-from collections.abc import Iterable
 from pathlib import Path
 
 RUNTIMES = ("crun", "runc")
@@ -26,7 +25,7 @@ def find(name: str) -> str | None:
 
 def runtimes(wanted: str | None = None) -> list[str]:
     """The runtimes that are installed, in the order to try them; `wanted`: this one alone."""
-    names: Iterable[str] = [wanted] if wanted else RUNTIMES
+    names = (wanted,) if wanted else RUNTIMES
     return [path for name in names if (path := find(name)) is not None]
 
 

@@ -1,4 +1,6 @@
-"""The backend `local`: an OCI runtime driven directly, over a cache of unpacked images; no engine, no daemon."""
+"""The backend `local`: an OCI runtime driven directly, over a cache of unpacked images; no engine,
+no daemon.
+"""
 
 import os
 from collections.abc import AsyncIterator, Callable
@@ -47,7 +49,9 @@ def default_cache() -> Path:
 
 
 class LocalSandbox:
-    """Opens boxes on this Linux host. `cache`: a folder of this user's; `runtime`: a runtime by name or path."""
+    """Opens boxes on this Linux host. `cache`: a folder of this user's; `runtime`: a runtime by
+    name or path.
+    """
 
     name = "local"
 
@@ -122,7 +126,7 @@ class LocalSandbox:
             yield box
 
     async def reap(self, scope: ReapScope) -> list[Removed]:
-        """Remove what dead owners left: ours only. Raises SandboxUnusable where we cannot any more."""
+        """Remove what dead owners left: ours only. Raises SandboxUnusable where we cannot."""
         return await reaping.reap(self._folder, scope, self._keeper)
 
     @asynccontextmanager

@@ -1,7 +1,9 @@
-"""The layer that makes the host's own root usable as a box's: made by the keeper, once per state of the host.
+"""The layer that makes the host's own root usable as a box's: made by the keeper, once per state of
+the host.
 
-Listed is what is shown. `/etc` is copied file by file from a list of names; `/usr` and its like are shown by
-overlayfs from the host, under empty folders of ours, so that a box's root may write in them.
+Listed is what is shown. `/etc` is copied file by file from a list of names; `/usr` and its like are
+shown by overlayfs from the host, under empty folders of ours, so that a box's root may write in
+them.
 """
 
 import os
@@ -16,15 +18,16 @@ DPKG = "/var/lib/dpkg"
 """The package database, so that `apt-get install` of what the host has is quick."""
 
 ETC = frozenset(
-    """
-    X11 adduser.conf alternatives apt bash.bashrc bash_completion bash_completion.d
-    bindresvport.blacklist ca-certificates ca-certificates.conf debconf.conf debian_version default
-    deluser.conf dpkg emacs ethertypes fonts gai.conf group gtk-2.0 gtk-3.0 host.conf inputrc issue
-    issue.net ld.so.cache ld.so.conf ld.so.conf.d libaudit.conf locale.alias locale.conf locale.gen
-    localtime login.defs magic magic.mime mailcap mime.types mke2fs.conf nanorc netconfig networks
-    nsswitch.conf os-release pam.conf pam.d passwd perl profile profile.d protocols python3 rpc security
-    selinux services shells skel ssl terminfo timezone vim xattr.conf xdg
-    """.split()
+    (  # noqa: SIM905 – a hundred quoted lines would not be easier to read
+        "adduser.conf alternatives apt bash.bashrc bash_completion bash_completion.d"
+        " bindresvport.blacklist ca-certificates ca-certificates.conf debconf.conf debian_version"
+        " default deluser.conf dpkg emacs ethertypes fonts gai.conf group gtk-2.0 gtk-3.0"
+        " host.conf inputrc issue issue.net ld.so.cache ld.so.conf ld.so.conf.d libaudit.conf"
+        " locale.alias locale.conf locale.gen localtime login.defs magic magic.mime mailcap"
+        " mime.types mke2fs.conf nanorc netconfig networks nsswitch.conf os-release pam.conf pam.d"
+        " passwd perl profile profile.d protocols python3 rpc security selinux services shells"
+        " skel ssl terminfo timezone vim X11 xattr.conf xdg"
+    ).split()
 )
 ETC_FAMILIES = ("java-", "python3.", "php", "ruby", "lsb-")
 HIDDEN = frozenset({"private", "auth.conf", "auth.conf.d", "opasswd", "CA"})
@@ -42,7 +45,9 @@ FOLDERS = {
 LINKS = {"var/run": "/run", "var/lock": "/run/lock"}
 DEPTH = 3
 LOCAL = "/usr/local"
-"""A box's root may write in folders so deep below a tree (and below this one): more would cost seconds."""
+"""A box's root may write in folders so deep below a tree (and below this one): more would cost
+seconds.
+"""
 
 NOBODY = frozenset({"nobody", "nogroup"})
 _FIRST_PERSON = 1000
@@ -89,7 +94,7 @@ def make(target: Path, folders: list[str]) -> None:
 
 
 def _copy(source: Path, target: Path) -> None:
-    """Copy what every user of the host may read; a file that names a password in a URL is left out."""
+    """Copy what every user of the host may read, but no file with a password in a URL."""
     if source.name in HIDDEN:
         return
     with suppress(PermissionError):
@@ -131,9 +136,11 @@ def _folders_of(source: Path, target: Path) -> None:
             os.mkdir(ours, stat.S_IMODE(os.stat(theirs).st_mode))  # noqa: PTH102, PTH116
             below = DEPTH if theirs == LOCAL else depth - 1
             with os.scandir(theirs) as entries:
-                for entry in entries:
-                    if below >= 0 and entry.is_dir(follow_symlinks=False):
-                        waiting.append((entry.path, f"{ours}/{entry.name}", below))
+                waiting += [
+                    (entry.path, f"{ours}/{entry.name}", below)
+                    for entry in entries
+                    if below >= 0 and entry.is_dir(follow_symlinks=False)
+                ]
 
 
 def _files_of(source: Path, target: Path) -> None:

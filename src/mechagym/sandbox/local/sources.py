@@ -1,6 +1,7 @@
 """Where images come from: a Docker engine's store, an OCI layout, a registry by skopeo.
 
-Each source yields tar streams by digest; `rootfs` unpacks them. A layout is named `oci:FOLDER[:TAG]`.
+Each source yields tar streams by digest; `rootfs` unpacks them. A layout is named
+`oci:FOLDER[:TAG]`.
 """
 
 import gzip
@@ -38,7 +39,7 @@ class Engine:
     socket: Path
 
     async def unpacked(self, reference: str, cache: Cache) -> Rootfs | None:
-        """The image, exported as one layer; None where the engine is not there or does not have it."""
+        """The image, exported as one layer; None where there is no engine, or it lacks it."""
         transport = httpx.AsyncHTTPTransport(uds=str(self.socket))
         async with httpx.AsyncClient(
             transport=transport, base_url="http://engine", timeout=60

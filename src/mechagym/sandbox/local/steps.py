@@ -1,7 +1,8 @@
 """What the keeper does for a request, each in a process of its own: mounts, runtimes, namespaces.
 
-All paths are relative to the keeper's room. A step takes the request and the open files that came with it,
-and returns a JSON value and open files to send back; OSError and StepFailed carry the reason.
+All paths are relative to the keeper's room. A step takes the request and the open files that came
+with it, and returns a JSON value and open files to send back; OSError and StepFailed carry the
+reason.
 """
 
 import fcntl
@@ -36,8 +37,9 @@ class StepFailed(Exception):
 def start(request: Request, files: list[int]) -> Answer:
     """Mount the root of a box in a private namespace and start its first process; returns its pid.
 
-    The first `stdio` files become 0, 1, 2, … of that process; then come `detached` mounts of the folders
-    to show, where we may not reach them ourselves; the rest are `cgroup.procs` files to enter.
+    The first `stdio` files become 0, 1, 2, … of that process; then come `detached` mounts of the
+    folders to show, where we may not reach them ourselves; the rest are `cgroup.procs` files to
+    enter.
     """
     box, wanted = f"boxes/{request['box']}", request["stdio"]
     shown = files[wanted : wanted + request["detached"]]
@@ -53,7 +55,13 @@ def start(request: Request, files: list[int]) -> Answer:
             syscalls.mount(source, place, flags=syscalls.MS_BIND)
     _lay(request["lay"], f"{box}/upper/0")
     _take_stdio(files[:wanted])
-    argv = [*_runtime(request, box), "run", "--detach", f"--bundle={box}", f"--pid-file={box}/pid"]
+    argv = [
+        *_runtime(request, box),
+        "run",
+        "--detach",
+        f"--bundle={box}",
+        f"--pid-file={Path.cwd()}/{box}/pid",
+    ]
     _run([*argv, f"--preserve-fds={wanted - 3}", request["box"]], Path(box, "runtime.log"))
     return int(Path(box, "pid").read_text(encoding="utf-8")), []
 
@@ -89,9 +97,11 @@ def _match(lower: str, upper: str) -> None:
 
 
 def execute(request: Request, files: list[int]) -> Answer:
-    """Start a further process in a living box; the first three files are its stdio, the rest as in `start`."""
+    """Start a further process in a living box; the first three files are its stdio, the rest as in
+    `start`.
+    """
     box = f"boxes/{request['box']}"
-    about = Path(box, f"process-{os.getpid()}.json")
+    about = Path(Path.cwd(), box, f"process-{os.getpid()}.json")
     about.write_text(json.dumps(request["process"]), encoding="utf-8")
     _enter_cgroups(files[3:])
     log = Path(box, "runtime.log")
@@ -124,13 +134,13 @@ def read(request: Request, files: list[int]) -> Answer:
     return None, []
 
 
-def look(request: Request, files: list[int]) -> Answer:
+def look(request: Request, _: list[int]) -> Answer:
     """Read small files of a box (`/etc/passwd`); None for one that is absent."""
     root = os.open(f"/proc/{request['pid']}/root", os.O_PATH)
     return [_head(root, path) for path in request["paths"]], []
 
 
-def listen(request: Request, files: list[int]) -> Answer:
+def listen(request: Request, _: list[int]) -> Answer:
     """A listening socket on the loopback of a box's network namespace."""
     syscalls.enter(f"/proc/{request['pid']}/ns/net", syscalls.CLONE_NEWNET)
     listener = socket.socket()
@@ -141,31 +151,32 @@ def listen(request: Request, files: list[int]) -> Answer:
 
 
 def unpack(request: Request, files: list[int]) -> Answer:
-    """Unpack a layer's tar stream (files[0]) to the folder `target`, ids and whiteouts as in the image."""
+    """Unpack a layer's tar stream (files[0]) to the folder `target`, ids and whiteouts as in the
+    image.
+    """
     with open(files[0], "rb", buffering=0) as stream:  # noqa: PTH123 – a descriptor
         return unpacking.unpack(stream, Path(request["target"], "0")), []
 
 
-def attempt(request: Request, files: list[int]) -> Answer:
+def attempt(request: Request, _: list[int]) -> Answer:
     """Run a bundle on an empty root to its end: does this runtime work here?"""
     box = f"boxes/{request['box']}"
     syscalls.unshare(syscalls.CLONE_NEWNS)
     Path(box, "empty/0").mkdir(parents=True)
     mount_trees(box, {"layers": [f"{box}/empty"], "trees": [{"target": "/", "bases": []}]})
-    null = os.open(os.devnull, os.O_RDWR)
-    _take_stdio([null, null, null])
-    argv = [*_runtime(request, box), "run", f"--bundle={box}", request["box"]]
-    _run(argv, Path(box, "runtime.log"))
+    null, log = os.open(os.devnull, os.O_RDWR), Path(box, "runtime.log")
+    _take_stdio([null, null, os.open(log, os.O_WRONLY | os.O_CREAT | os.O_APPEND)])
+    _run([*_runtime(request, box), "run", f"--bundle={box}", request["box"]], log)
     return None, []
 
 
-def show_host(request: Request, files: list[int]) -> Answer:
+def show_host(request: Request, _: list[int]) -> Answer:
     """Write the layer that shows the host's root to the folder `target`."""
     skeleton.make(Path(request["target"]), request["folders"])
     return None, []
 
 
-def remove(request: Request, files: list[int]) -> Answer:
+def remove(request: Request, _: list[int]) -> Answer:
     """Remove boxes with all their files."""
     for box in request["boxes"]:
         clear_box(box)
@@ -174,7 +185,7 @@ def remove(request: Request, files: list[int]) -> Answer:
     return None, []
 
 
-def move(request: Request, files: list[int]) -> Answer:
+def move(request: Request, _: list[int]) -> Answer:
     """Rename a finished folder to its place; where somebody was quicker, theirs stays."""
     source, target = Path(request["source"]), Path(request["target"])
     target.parent.mkdir(parents=True, exist_ok=True)
@@ -195,7 +206,9 @@ def thaw(freezer: int) -> None:
 
 
 def kill_others() -> int:
-    """Kill every other process of this user namespace, so all of every box, and say how many there were."""
+    """Kill every other process of this user namespace, so all of every box, and say how many there
+    were.
+    """
     ours, found = os.stat("/proc/self/ns/user").st_ino, 0  # noqa: PTH116
     for name in os.listdir("/proc"):  # noqa: PTH208
         with suppress(OSError):
@@ -242,13 +255,16 @@ STEPS: dict[str, Callable[[Request, list[int]], Answer]] = {
 
 
 def _runtime(request: Request, box: str) -> list[str]:
-    return [request["runtime"], f"--root={box}/run", f"--log={box}/runtime.log"]
+    whole = f"{Path.cwd()}/{box}"  # crun changes its directory before it opens these
+    argv = [request["runtime"], f"--root={whole}/run", f"--log={whole}/runtime.log"]
+    # groups are entered before; runc leaves alone what it may not touch, crun has to be told
+    return [*argv, "--cgroup-manager=disabled"] if argv[0].endswith("crun") else argv
 
 
 def _run(argv: list[str], log: Path, told: int = 0) -> None:
     """Run the runtime; its last words, from byte `told` of its log, are the reason of a failure."""
     if subprocess.run(argv, check=False, close_fds=False).returncode:
-        said = log.read_bytes()[told:].decode("utf-8", "replace").strip()
+        said = log.read_bytes()[told:].decode("utf-8", "replace").strip() if log.exists() else ""
         raise StepFailed(said[-2000:] or f"{argv[0]} failed and says nothing")
 
 

@@ -1,7 +1,8 @@
-"""A layer of an image as a folder that overlayfs can take as a lower: ids, modes, links, xattrs, whiteouts.
+"""A layer of an image as a folder that overlayfs can take as a lower: ids, modes, links, xattrs,
+whiteouts.
 
-Runs in the keeper, so that ids are shifted by the kernel. The folder becomes the root of the process first:
-no name in an archive can mean anything outside.
+Runs in the keeper, so that ids are shifted by the kernel. The folder becomes the root of the
+process first: no name in an archive can mean anything outside.
 """
 
 import os
@@ -31,7 +32,9 @@ class Place(NamedTuple):
 
 
 def place_of(name: str) -> Place:
-    """Read the layer format's marks: `.wh.NAME` hides NAME, `.wh..wh..opq` all that is below its folder."""
+    """Read the layer format's marks: `.wh.NAME` hides NAME, `.wh..wh..opq` all that is below its
+    folder.
+    """
     path = os.path.normpath("/" + name).replace("//", "/")
     folder, base = os.path.split(path)
     if base == OPAQUE:
@@ -42,7 +45,8 @@ def place_of(name: str) -> Place:
 
 
 def unpack(stream: IO[bytes], target: Path) -> dict[str, int]:
-    """Unpack a tar stream (plain or gzip) to a new folder; returns what was made and what was left out.
+    """Unpack a tar stream (plain or gzip) to a new folder; returns what was made and what was left
+    out.
 
     Device nodes are left out: a box has its own `/dev`. Raises OSError naming the entry.
     """

@@ -1,4 +1,6 @@
-"""Who a name is in a box, by the box's own `/etc/passwd` and `/etc/group` (hostile text, only parsed)."""
+"""Who a name is in a box, by the box's own `/etc/passwd` and `/etc/group` (hostile text, only
+parsed).
+"""
 
 from collections.abc import Iterator
 
@@ -9,7 +11,7 @@ MAX_ID = 65_535
 
 
 def resolve(wanted: str, passwd: str, group: str) -> User:
-    """`name`, `uid`, `name:group` or `uid:gid`. Raises SandboxError for a name that is not there."""
+    """`name`, `uid`, `name:group` or `uid:gid`. Raises SandboxError for an unknown name."""
     name, _, group_name = wanted.partition(":")
     found = None
     for row in _rows(passwd, 7):
