@@ -149,6 +149,9 @@ def test_host_values_are_filled_in_and_known_as_secrets():
     assert resolve(raw, host, whose="v") == {"A": "xs3crety", "B": "small", "C": "$HOME {plain}"}
     one = task(step={"verifier": VerifierSection(env=raw)})
     assert injected([one], host) == {"KEY": "s3cret"}
+    raw = {"A": "${HOME}", "B": "${DEBUG}", "C": "${KEY}"}
+    one = task(solution_env=raw)
+    assert injected([one], {"HOME": "/home/ada", "DEBUG": "1", **host}) == {"KEY": "s3cret"}
 
 
 def test_a_missing_host_value_refuses_with_the_command():

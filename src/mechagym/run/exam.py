@@ -11,7 +11,7 @@ from dataclasses import dataclass, replace
 from pathlib import Path
 
 from mechagym.errors import VerifierError
-from mechagym.events import BoxClosed, BoxOpened, Emit, TamperFound
+from mechagym.events import BoxClosed, BoxOpened, Emit, TamperFound, ToolCalled
 from mechagym.records import TamperFinding, Verdict
 from mechagym.run import boxes
 from mechagym.run.collect import Collected, collect_changes
@@ -25,6 +25,8 @@ from mechagym.sandbox.base import Box, ExecOptions, Labels
 from mechagym.tasks.model import Step
 from mechagym.verify import tamper
 from mechagym.verify.base import Exam
+from mechagym.verify.hooks import run_hooks
+from mechagym.verify.reads import scan_reads
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -55,14 +57,20 @@ class Examiner:
         """Note the test runners and the files of the working directory."""
         return Before(prints=await tamper.fingerprint(box), files=await list_files(box))
 
-    async def after(self, box: Box, before: Before, folder: Path) -> Left:
-        """Say what the agent changed, keep it in `folder`, tell what touches the tests."""
+    async def after(
+        self, box: Box, before: Before, folder: Path, calls: Sequence[ToolCalled]
+    ) -> Left:
+        """Say what the agent changed, keep it in `folder`, tell what touches the tests.
+
+        `calls` are the agent's, to be scanned for a look at the answers.
+        """
         changes = compare(before.files, await list_files(box))
-        findings = tamper.compare(before.prints, await tamper.fingerprint(box))
+        touched = tamper.compare(before.prints, await tamper.fingerprint(box))
+        findings = (*touched, *scan_reads(calls))
         for finding in findings:
             self._emit(TamperFound(finding=finding))
         whole = await collect_changes(box, changes, folder, self._emit)
-        return Left(changes=changes, whole=whole, findings=tuple(findings), folder=folder)
+        return Left(changes=changes, whole=whole, findings=findings, folder=folder)
 
     async def judge(
         self, step: Step, box: Box, left: Left, artifacts: Sequence[Collected]
@@ -78,6 +86,7 @@ class Examiner:
             env=env,
             timeout_s=step.verifier.timeout_s * self._kit.rules.timeout_multiplier,
             tests_in_image=boxes.tests_in_image(task, step),
+            second_box=self._apart(step),
         )
         exam.folder.mkdir(parents=True, exist_ok=True)
         async with self._room(step, box, left, artifacts) as room, self._kit.gates.verifiers:
@@ -85,14 +94,24 @@ class Examiner:
         verdict = replace(verdict, findings=verdict.findings + left.findings)
         return after_tampering(verdict, self._kit.rules.on_tamper)
 
+    def _apart(self, step: Step) -> bool:
+        """Whether the tests run in a second box: the task asks for it, or the job does."""
+        return step.verifier.mode == "separate" or self._kit.rules.verify == "pristine"
+
+    async def hooks(self, step: Step, box: Box, folder: Path) -> None:
+        """Run the task's `collect` commands in the agent's box, where the tests will not be in
+        it.
+        """
+        if self._apart(step):
+            await run_hooks(step, box, folder / "verifier", self._emit)
+
     @asynccontextmanager
     async def _room(
         self, step: Step, box: Box, left: Left, artifacts: Sequence[Collected]
     ) -> AsyncIterator[Box]:
-        pristine = self._kit.rules.verify == "pristine"
         task = self._plan.task
         wanted = boxes.verifier_network(task, step)
-        if not pristine and step.verifier.mode == "shared":
+        if not self._apart(step):
             await enforce_network(box, wanted, boxes.agent_network(task, step), self._emit)
             yield box
             return
@@ -101,7 +120,7 @@ class Examiner:
         await self._kit.images.have(spec.image, lambda _: None)
         async with self._kit.sandbox.open(replace(spec, network=wanted)) as room:
             self._emit(BoxOpened(box=room.info, purpose="verifier"))
-            if pristine and step.verifier.mode == "shared":
+            if step.verifier.mode == "shared":
                 await self._carry_changes(room, left)
             else:
                 for artifact in artifacts:

@@ -7,7 +7,9 @@ from collections.abc import Iterable, Mapping
 
 from mechagym.errors import TaskRefused
 from mechagym.tasks.model import Task
+from mechagym.trajectory.redact import MIN_CHARS
 
+PUBLIC = frozenset({"HOME", "HOSTNAME", "LANG", "LOGNAME", "PATH", "PWD", "SHELL", "TERM", "USER"})
 _VARIABLE = re.compile(r"\$\{([A-Za-z_][A-Za-z0-9_]*)(?::-([^}]*))?\}")
 
 
@@ -30,12 +32,19 @@ def variables(texts: Iterable[str]) -> set[str]:
 
 
 def injected(tasks: Iterable[Task], host: Mapping[str, str]) -> dict[str, str]:
-    """Every host value that a task asks for: a secret to be redacted wherever something is
-    written.
+    """Every host value that a task asks for: taken for a secret wherever something is written.
+
+    But for variables that everybody knows, and values too short to be told from honest text.
     """
-    texts = [text for task in tasks for step in task.steps for text in step.verifier.env.values()]
-    names = {match[1] for text in texts for match in _VARIABLE.finditer(text)}
-    return {name: host[name] for name in sorted(names) if host.get(name)}
+    texts = [
+        text
+        for task in tasks
+        for env in (task.solution_env, *(step.verifier.env for step in task.steps))
+        for text in env.values()
+    ]
+    names = {match[1] for text in texts for match in _VARIABLE.finditer(text)} - PUBLIC
+    found = {name: host.get(name, "").strip() for name in sorted(names)}
+    return {name: value for name, value in found.items() if len(value) >= MIN_CHARS}
 
 
 def _value(match: re.Match[str], host: Mapping[str, str]) -> str:

@@ -73,8 +73,10 @@ class Kit:
     async def write_trial(self, record: TrialRecord) -> None:
         """Write the trial's folder from its record and events."""
         events: list[Event] = []
-        while batch := await self.store.events(
-            record.key.trial_id, after=events[-1].seq if events else 0, limit=_BATCH
-        ):
+        whole = False
+        while not whole:
+            after = events[-1].seq if events else 0
+            batch = await self.store.events(record.key.trial_id, after=after, limit=_BATCH)
             events += batch
+            whole = len(batch) < _BATCH
         await anyio.to_thread.run_sync(self.folder.write_trial, record, events)

@@ -15,7 +15,9 @@ from mechagym.events import (
     AgentStopped,
     Emit,
     ErrorRaised,
+    EventBody,
     StepStarted,
+    ToolCalled,
     VerdictReached,
 )
 from mechagym.records import Phase, StepRecord
@@ -60,6 +62,7 @@ class StepRunner:
         self._scene, self._box, self._agent, self._meter = scene, box, agent, meter
         self._examiner = Examiner(scene.plan, scene.kit, scene.emit)
         self._network: NetworkPolicy | None = None
+        self._calls: list[ToolCalled] = []
 
     async def run(self, course: Course) -> None:
         """Do the steps in order, until one stays below its minimum reward; `course` is filled."""
@@ -89,9 +92,10 @@ class StepRunner:
         course.stints.append(stint)
         scene.enter(Phase.COLLECT)
         await collect_logs(box, folder, scene.emit)
+        await self._examiner.hooks(step, box, folder)
         wanted = with_convention(task.artifacts + step.artifacts)
         artifacts = await collect_artifacts(box, wanted, folder, scene.emit)
-        left = await self._examiner.after(box, before, folder)
+        left = await self._examiner.after(box, before, folder, self._calls)
         scene.enter(Phase.VERIFY)
         if step.verifier.mode == "shared":
             self._network = boxes.verifier_network(task, step)
@@ -101,6 +105,7 @@ class StepRunner:
         return StepRecord(name=step.name, outcome=outcome, verdict=verdict)
 
     async def _work(self, step: Step) -> Stint:
+        self._calls.clear()
         scene, agent, model = self._scene, self._agent, self._scene.plan.model
         timeout_s = self._timeout_s(step)
         leash = Leash(self._box, user=step.agent.user)
@@ -108,7 +113,7 @@ class StepRunner:
             instruction=step.instruction,
             box=leash,
             meter=self._meter,
-            emit=scene.emit,
+            emit=self._heard,
             step=step.name,
             model=model,
             user=step.agent.user,
@@ -135,6 +140,12 @@ class StepRunner:
             )
         )
         return stint
+
+    def _heard(self, body: EventBody) -> None:
+        """What the agent emits; its calls are kept until they were scanned."""
+        if isinstance(body, ToolCalled):
+            self._calls.append(body)
+        self._scene.emit(body)
 
     def _timeout_s(self, step: Step) -> float | None:
         rules = self._scene.kit.rules

@@ -25,6 +25,7 @@ from mechagym.records import BoxInfo, Phase, Spend, TryRecord, now
 from mechagym.run import boxes
 from mechagym.run.clock import PhaseClock
 from mechagym.run.grade import combine
+from mechagym.run.hostenv import resolve
 from mechagym.run.kit import Kit
 from mechagym.run.outcome import Ending, cause, error_record, outcome_of
 from mechagym.run.plan import TrialPlan
@@ -77,7 +78,7 @@ class Try:
     async def _live(self) -> None:
         plan, kit = self._plan, self._kit
         spec = self._admitted()
-        agent = kit.make_agent(plan.agent, plan.task)
+        agent = self._agent()
         check_space(kit.folder.root)
         self._clock.enter(Phase.IMAGE)
         await self._have(spec.image)
@@ -109,6 +110,15 @@ class Try:
         if lacks:
             raise LimitRefused(f"{sandbox.name} cannot run {task.task_id}: {'; '.join(lacks)}")
         return spec
+
+    def _agent(self) -> Agent:
+        """The agent; the solution's environment is filled in for the one agent that uses it."""
+        plan, task = self._plan, self._plan.task
+        if plan.agent.name == "oracle" and task.solution_env:
+            whose = f"the solution of {task.name}"
+            env = resolve(task.solution_env, self._kit.host_env, whose=whose)
+            task = replace(task, solution_env=env)
+        return self._kit.make_agent(plan.agent, task)
 
     async def _have(self, image: Image) -> None:
         digest = await self._kit.images.have(
