@@ -8,7 +8,8 @@ from mechagym.testing.conformance.subject import Collection, Subject, same, that
 COMMANDS = Collection(section=1)
 check = COMMANDS.check
 
-ODD = 'it\'s "quoted" $(echo no) `echo no` {a,b} $HOME * \\ \t;&|<>#~ \u00fcn\u00ef\U0001f41f\nline two'
+_SIGNS = 'it\'s "quoted" $(echo no) `echo no` {a,b} $HOME * \\ \t;&|<>#~'
+ODD = f"{_SIGNS} \u00fcn\u00ef \U0001f41f\nline two"
 OUTPUT = "printf 'a\\nb'; printf 'err' >&2"
 
 

@@ -29,12 +29,21 @@ STUBBORN = {
 }
 
 
+_LIVING = r"""
+for p in $(cat /tmp/pids 2>/dev/null); do
+  kill -0 "$p" 2>/dev/null || continue
+  if [ -e "/proc/$p/stat" ]; then  # a zombie is dead, and only waits to be counted
+    read -r line <"/proc/$p/stat"
+    case "${line##*) }" in Z*) continue ;; esac
+  fi
+  echo "$p"
+done
+"""
+
+
 async def _living(subject: Subject) -> list[str]:
     """Which of the noted processes still live."""
-    text = (
-        'for p in $(cat /tmp/pids 2>/dev/null); do kill -0 "$p" 2>/dev/null && echo "$p"; done; :'
-    )
-    return (await subject.box.exec(["sh", "-c", text])).text.split()
+    return (await subject.box.exec(["sh", "-c", _LIVING])).text.split()
 
 
 async def _noted(subject: Subject, count: int = 1) -> None:
