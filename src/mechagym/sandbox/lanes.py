@@ -154,10 +154,12 @@ class LanePool:
         return self._result(taps, options, time.monotonic() - began, timed_out)
 
     def _text(self, lane: Lane, argv: Sequence[str], options: ExecOptions, nonce: str) -> str:
-        text = shell.body(argv, options, self._machine.subreaper)
+        # without a subreaper, the pid that is returned is the command's own
+        subreaper = None if options.background else self._machine.subreaper
+        text = shell.body(argv, options, subreaper)
         ours = self._shells.pids
         if options.background:
-            text = shell.background(text, nonce, ours)
+            text = shell.background(text, nonce)
         else:
             text = shell.foreground(text, nonce, ours, stdin=options.stdin is not None)
         return text + shell.LINGER if lane.end else text

@@ -68,7 +68,7 @@ done
 again. It takes no byte more than that: what follows is for the command. And no program stands in
 an argument list."""
 
-LINGER = '[ "$__mg_s" = 0 ] || while sleep 86400; do :; done; exit 0\n'
+LINGER = '[ "${__mg_s:-0}" = 0 ] || while sleep 86400; do :; done; exit 0\n'
 """Stay, since an engine closes the pipes of a shell that has ended, and what still writes there
 would die."""
 
@@ -108,14 +108,11 @@ def foreground(text: str, nonce: str, ours: Iterable[int], *, stdin: bool = Fals
     source = "" if stdin else "</dev/null "
     run = shlex.quote(f"{{ :; ( {text}\n) {source}") + '"$__mg_to"' + "' 3>&-; } 3>&2 2>/dev/null'"
     begin = f"printf '\\036%s +\\n' {nonce}"
-    return f"{begin}\ncommand eval {run}\n{_end('$?', nonce, ours)}"
+    known = " ".join(map(str, ours))
+    return f'{begin}\ncommand eval {run}\n__mg_end "$?" {nonce} "{known}"\n'
 
 
-def background(text: str, nonce: str, ours: Iterable[int]) -> str:
+def background(text: str, nonce: str) -> str:
     """Start `text` without output and print the markers with its pid."""
     run = f"{{ ( {text}\n) </dev/null >/dev/null 2>&1 & }}"
-    return f"command eval {shlex.quote(run)}\n{_end('$!', nonce, ours)}"
-
-
-def _end(code: str, nonce: str, ours: Iterable[int]) -> str:
-    return f'__mg_end "{code}" {nonce} "{" ".join(map(str, ours))}"\n'
+    return f'command eval {shlex.quote(run)}\n__mg_say "$!" {nonce} 0\n'
