@@ -10,15 +10,16 @@ import pytest
 
 from mechagym.agents.scripted import Exec
 from mechagym.events import ArtifactCollected, ToolReturned
-from mechagym.records import Outcome
+from mechagym.records import Outcome, TrialRecord
 from mechagym.run.config import Pace, Rules
-from tests.run.gym import make_task
+from mechagym.tasks.model import Task
+from tests.run.gym import Gym, make_task
 
 BOMB = "bomb() { bomb | bomb & }; bomb; sleep 60"
 FLOOD = "echo the-head; head -c 1000000000 /dev/zero | tr '\\0' x; echo; echo the-tail"
 
 
-async def both(gym, first, second):
+async def both(gym: Gym, first: Task, second: Task) -> dict[str, TrialRecord]:
     """Outcomes of two trials that run one after the other, the first one in trouble."""
     gym.pace = Pace(trials=1, retries=0)
     report = await gym.run([first, second], gym.config("oracle"))

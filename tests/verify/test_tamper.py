@@ -3,9 +3,10 @@
 import pytest
 
 from mechagym.events import MessageSaid, ToolCalled
+from mechagym.run.survey import survey
 from mechagym.sandbox.base import Box, ExecOptions
 from mechagym.verify.reads import scan_reads
-from mechagym.verify.tamper import Fingerprint, compare, fingerprint, parse
+from mechagym.verify.tamper import Fingerprint, compare, parse
 from tests.actors import open_box
 
 BEFORE = Fingerprint(
@@ -158,20 +159,21 @@ def test_scan_looks_into_all_arguments_of_calls_only():
     ],
 )
 async def test_what_is_seen_in_a_box(quick_box: Box, does: str, rules: list[str]):
-    before = await fingerprint(quick_box)
+    before = (await survey(quick_box)).prints
     assert {"sh", "bash", "cat"} <= before.runners.keys()
     assert before.lacks == frozenset()
     done = await quick_box.exec(["sh", "-c", does], ExecOptions(user="root"))
     assert done.ok, done.stderr
     assert (
-        sorted(finding.rule for finding in compare(before, await fingerprint(quick_box))) == rules
+        sorted(finding.rule for finding in compare(before, (await survey(quick_box)).prints))
+        == rules
     )
 
 
 async def test_a_broken_stat_is_told(quick_box: Box):
-    before = await fingerprint(quick_box)
+    before = (await survey(quick_box)).prints
     await quick_box.exec(["sh", "-c", "rm $(command -v stat)"], ExecOptions(user="root"))
-    assert [finding.rule for finding in compare(before, await fingerprint(quick_box))] == [
+    assert [finding.rule for finding in compare(before, (await survey(quick_box)).prints)] == [
         "tools_broken"
     ]
 
@@ -183,7 +185,7 @@ async def test_a_swap_that_keeps_size_and_times_is_seen():
         "touch -r /bin/cat /tmp/cat; mv /tmp/cat /usr/bin/cat"
     )
     async with open_box("local") as box:
-        before = await fingerprint(box)
+        before = (await survey(box)).prints
         assert (await box.exec(["sh", "-c", swap], ExecOptions(user="root"))).ok
-        findings = compare(before, await fingerprint(box))
+        findings = compare(before, (await survey(box)).prints)
         assert [finding.path for finding in findings] == [before.runners["cat"]]

@@ -13,7 +13,7 @@ from mechagym.agents.options import check_options
 from mechagym.errors import AgentSetupError
 from mechagym.events import ToolCalled, ToolReturned
 from mechagym.sandbox.base import Box, ExecOptions
-from mechagym.sandbox.scripts import lay, start
+from mechagym.sandbox.scripts import clear, lay, start
 from mechagym.tasks.model import Step, Task
 
 SOLUTION = "/solution"
@@ -38,6 +38,7 @@ class OracleAgent:
     async def run(self, context: Context) -> AgentResult:
         """Run the solution of the step. Raises AgentSetupError where it has none."""
         step = next(step for step in self._task.steps if step.name == context.step)
+        await clear(context.box, SOLUTION)
         await lay(context.box, [self._solution(step)], SOLUTION)
         call_id = f"solution-{step.name}"
         context.emit(

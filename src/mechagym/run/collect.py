@@ -6,7 +6,8 @@ trial.
 
 import json
 from collections.abc import Iterable, Sequence
-from dataclasses import dataclass, replace
+from collections.abc import Set as AbstractSet
+from dataclasses import asdict, dataclass, replace
 from pathlib import Path, PurePosixPath
 
 import anyio
@@ -14,7 +15,7 @@ import anyio
 from mechagym.errors import MechagymError
 from mechagym.events import ArtifactCollected, Emit
 from mechagym.run.workspace import Changes
-from mechagym.sandbox.base import MIB, Box, ExecOptions, TransferCaps
+from mechagym.sandbox.base import MIB, Box, ExecOptions, TransferCaps, TransferReport
 from mechagym.sandbox.transfer import unpack
 from mechagym.tasks.model import Artifact
 
@@ -24,8 +25,6 @@ AGENT_LOGS = "/logs/agent"
 CONVENTION = Artifact(source="/logs/artifacts", destination=".")
 _CHANGED_MAX = 500
 _CHANGED_BYTES = 32 * MIB
-_PRESENT = 'for p in "$@"; do [ -e "$p" ] || [ -L "$p" ] && printf "%s\\n" "$p"; done; :'
-_FILLED = '[ -n "$(ls -A "$1" 2>/dev/null)" ]'
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -36,66 +35,81 @@ class Collected:
     path: Path
 
 
-async def collect_logs(box: Box, trial_dir: Path, emit: Emit) -> None:
-    """Copy what the agent left in its log folder to `agent/`."""
-    with anyio.move_on_after(COLLECT_S):
-        filled = await box.exec(["sh", "-c", _FILLED, "sh", AGENT_LOGS], ExecOptions(user="root"))
-        if filled.ok:
-            await _copy(box, AGENT_LOGS, trial_dir / "agent", emit)
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Depot:
+    """Where the evidence of one step in one box goes: `folder` is the step's on the host."""
 
+    box: Box
+    folder: Path
+    emit: Emit
 
-async def collect_artifacts(
-    box: Box, wanted: Sequence[Artifact], trial_dir: Path, emit: Emit
-) -> list[Collected]:
-    """Copy the declared artifacts that exist to `artifacts/`; a missing one is said, not an
-    error.
-    """
-    done: list[Collected] = []
-    with anyio.move_on_after(COLLECT_S):
-        present = await _present(box, [a.source for a in wanted])
-        for artifact in wanted:
-            target = trial_dir / "artifacts" / place_of(artifact)
-            if artifact.source not in present:
-                if artifact is not CONVENTION:
-                    emit(_refused(artifact.source, str(target), "not there"))
-            elif await _copy(box, artifact.source, target, emit):
-                done.append(Collected(source=artifact.source, path=target))
-    return done
+    async def logs(self) -> None:
+        """Copy what the agent left in its log folder to `agent/`."""
+        with anyio.move_on_after(COLLECT_S):
+            await self._copy(AGENT_LOGS, self.folder / "agent")
 
+    async def artifacts(
+        self, wanted: Sequence[Artifact], present: AbstractSet[str]
+    ) -> list[Collected]:
+        """Copy the wanted artifacts that are present to `artifacts/`; a missing one is said."""
+        done: list[Collected] = []
+        with anyio.move_on_after(COLLECT_S):
+            for artifact in wanted:
+                target = self.folder / "artifacts" / place_of(artifact)
+                if artifact.source not in present:
+                    if artifact is not CONVENTION:
+                        self._refuse(artifact.source, target, "not there, or an empty folder")
+                elif await self._copy(artifact.source, target):
+                    done.append(Collected(source=artifact.source, path=target))
+        return done
 
-async def collect_changes(box: Box, changes: Changes, trial_dir: Path, emit: Emit) -> bool:
-    """Write the list of changed files, and copy those that are there to `workspace/`, as one
-    archive.
+    async def changes(self, changes: Changes) -> bool:
+        """Write the list of changed files; copy those that are there to `workspace/`, as one
+        archive. Say whether all of them were copied.
+        """
+        workdir, target = self.box.info.workdir, self.folder / "workspace"
+        self.folder.mkdir(parents=True, exist_ok=True)
+        text = json.dumps({"workdir": workdir, **asdict(changes)}, indent=2)
+        path = self.folder / "workspace.json"
+        path.write_text(text, encoding="utf-8", errors="replace")
+        paths = [f"./{path}" for path in changes.present]
+        if not paths:
+            return True
+        options = ExecOptions(user="root", timeout_s=COLLECT_S, limit_bytes=_CHANGED_BYTES)
+        packed = await self.box.exec(["tar", "-cf", "-", *paths[:_CHANGED_MAX]], options)
+        if len(paths) > _CHANGED_MAX or packed.stdout_total > _CHANGED_BYTES or not packed.ok:
+            self._refuse(workdir, target, f"{len(paths)} changed files could not be kept")
+            return False
+        report = await unpack([packed.stdout], target, CAPS)
+        self._tell(workdir, target, report)
+        return not report.refused
 
-    Says whether all of them were copied.
-    """
-    trial_dir.mkdir(parents=True, exist_ok=True)
-    listing = {"workdir": box.info.workdir, "added": changes.added, "changed": changes.changed}
-    text = json.dumps(listing | {"removed": changes.removed}, indent=2)
-    (trial_dir / "workspace.json").write_text(text, encoding="utf-8", errors="replace")
-    paths = [f"./{path}" for path in changes.present]
-    if not paths:
+    async def _copy(self, source: str, target: Path) -> bool:
+        try:
+            report = await self.box.get(source, target, CAPS)
+        except FileNotFoundError:
+            self._refuse(source, target, "not there")
+            return False
+        except (MechagymError, OSError) as error:
+            self._refuse(source, target, str(error))
+            return False
+        self._tell(source, target, report)
         return True
-    target = trial_dir / "workspace"
-    options = ExecOptions(user="root", timeout_s=COLLECT_S, limit_bytes=_CHANGED_BYTES)
-    packed = await box.exec(["tar", "-cf", "-", *paths[:_CHANGED_MAX]], options)
-    whole = packed.ok and len(paths) <= _CHANGED_MAX and packed.stdout_total <= _CHANGED_BYTES
-    if not whole:
-        emit(
-            _refused(box.info.workdir, str(target), f"{len(paths)} changed files: too many to keep")
+
+    def _tell(self, source: str, target: Path, report: TransferReport) -> None:
+        self.emit(
+            ArtifactCollected(
+                source=source,
+                target=str(target),
+                files=report.files,
+                size_bytes=report.size_bytes,
+                refused=report.refused,
+            )
         )
-        return False
-    report = await unpack([packed.stdout], target, CAPS)
-    emit(
-        ArtifactCollected(
-            source=box.info.workdir,
-            target=str(target),
-            files=report.files,
-            size_bytes=report.size_bytes,
-            refused=report.refused,
-        )
-    )
-    return not report.refused
+
+    def _refuse(self, source: str, target: Path, why: str) -> None:
+        refused = (f"{source}: {why}",)
+        self.emit(ArtifactCollected(source=source, target=str(target), refused=refused))
 
 
 def place_of(artifact: Artifact) -> Path:
@@ -112,33 +126,3 @@ def with_convention(declared: Iterable[Artifact]) -> list[Artifact]:
 def _inside(path: str) -> Path:
     parts = [p for p in PurePosixPath(path).parts if p not in ("/", "..", ".")]
     return Path(*parts) if parts else Path()
-
-
-async def _present(box: Box, sources: list[str]) -> set[str]:
-    result = await box.exec(["sh", "-c", _PRESENT, "sh", *sources], ExecOptions(user="root"))
-    return set(result.text.splitlines())
-
-
-async def _copy(box: Box, source: str, target: Path, emit: Emit) -> bool:
-    try:
-        report = await box.get(source, target, CAPS)
-    except FileNotFoundError:
-        emit(_refused(source, str(target), "not there"))
-        return False
-    except (MechagymError, OSError) as error:
-        emit(_refused(source, str(target), str(error)))
-        return False
-    emit(
-        ArtifactCollected(
-            source=source,
-            target=str(target),
-            files=report.files,
-            size_bytes=report.size_bytes,
-            refused=report.refused,
-        )
-    )
-    return True
-
-
-def _refused(source: str, target: str, why: str) -> ArtifactCollected:
-    return ArtifactCollected(source=source, target=target, refused=(f"{source}: {why}",))

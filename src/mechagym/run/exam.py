@@ -14,27 +14,20 @@ from mechagym.errors import VerifierError
 from mechagym.events import BoxClosed, BoxOpened, Emit, TamperFound, ToolCalled
 from mechagym.records import TamperFinding, Verdict
 from mechagym.run import boxes
-from mechagym.run.collect import Collected, collect_changes
+from mechagym.run.collect import Collected, Depot
 from mechagym.run.hostenv import resolve
 from mechagym.run.kit import Kit
 from mechagym.run.outcome import after_tampering
 from mechagym.run.plan import TrialPlan
 from mechagym.run.prepare import enforce_network
-from mechagym.run.workspace import Changes, Listing, compare, list_files
+from mechagym.run.survey import Survey
+from mechagym.run.workspace import Changes, compare
 from mechagym.sandbox.base import Box, ExecOptions, Labels
 from mechagym.tasks.model import Step
 from mechagym.verify import tamper
 from mechagym.verify.base import Exam
 from mechagym.verify.hooks import run_hooks
 from mechagym.verify.reads import scan_reads
-
-
-@dataclass(frozen=True, slots=True, kw_only=True)
-class Before:
-    """What stood in the box before the agent began."""
-
-    prints: tamper.Fingerprint
-    files: Listing
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -53,24 +46,20 @@ class Examiner:
     def __init__(self, plan: TrialPlan, kit: Kit, emit: Emit) -> None:
         self._plan, self._kit, self._emit = plan, kit, emit
 
-    async def before(self, box: Box) -> Before:
-        """Note the test runners and the files of the working directory."""
-        return Before(prints=await tamper.fingerprint(box), files=await list_files(box))
-
     async def after(
-        self, box: Box, before: Before, folder: Path, calls: Sequence[ToolCalled]
+        self, depot: Depot, before: Survey, after: Survey, calls: Sequence[ToolCalled]
     ) -> Left:
-        """Say what the agent changed, keep it in `folder`, tell what touches the tests.
+        """Say what the agent changed, keep it, tell what touches the way tests are run.
 
-        `calls` are the agent's, to be scanned for a look at the answers.
+        `calls` are the agent's; they are scanned for a look at the answers.
         """
-        changes = compare(before.files, await list_files(box))
-        touched = tamper.compare(before.prints, await tamper.fingerprint(box))
+        changes = compare(before.files, after.files)
+        touched = tamper.compare(before.prints, after.prints)
         findings = (*touched, *scan_reads(calls))
         for finding in findings:
             self._emit(TamperFound(finding=finding))
-        whole = await collect_changes(box, changes, folder, self._emit)
-        return Left(changes=changes, whole=whole, findings=findings, folder=folder)
+        whole = await depot.changes(changes)
+        return Left(changes=changes, whole=whole, findings=findings, folder=depot.folder)
 
     async def judge(
         self, step: Step, box: Box, left: Left, artifacts: Sequence[Collected]

@@ -22,7 +22,7 @@ from mechagym.events import (
 )
 from mechagym.records import Phase, StepRecord
 from mechagym.run import boxes
-from mechagym.run.collect import collect_artifacts, collect_logs, with_convention
+from mechagym.run.collect import AGENT_LOGS, Depot, with_convention
 from mechagym.run.exam import Examiner
 from mechagym.run.grade import reached
 from mechagym.run.kit import Kit
@@ -31,6 +31,7 @@ from mechagym.run.outcome import error_record, outcome_of
 from mechagym.run.plan import TrialPlan
 from mechagym.run.prepare import enforce_network, ready_step
 from mechagym.run.stint import Stint, let_work, told
+from mechagym.run.survey import survey
 from mechagym.sandbox.base import Box, NetworkPolicy
 from mechagym.tasks.model import Step
 
@@ -86,16 +87,19 @@ class StepRunner:
         scene, box = self._scene, self._box
         task = scene.plan.task
         folder = scene.folder / "steps" / step.name if task.multi_step else scene.folder
-        before = await self._examiner.before(box)
+        wanted = with_convention(task.artifacts + step.artifacts)
+        before = await survey(box)
         scene.enter(Phase.AGENT)
         stint = await self._work(step)
         course.stints.append(stint)
         scene.enter(Phase.COLLECT)
-        await collect_logs(box, folder, scene.emit)
         await self._examiner.hooks(step, box, folder)
-        wanted = with_convention(task.artifacts + step.artifacts)
-        artifacts = await collect_artifacts(box, wanted, folder, scene.emit)
-        left = await self._examiner.after(box, before, folder, self._calls)
+        after = await survey(box, [AGENT_LOGS, *(artifact.source for artifact in wanted)])
+        depot = Depot(box=box, folder=folder, emit=scene.emit)
+        if AGENT_LOGS in after.present:
+            await depot.logs()
+        artifacts = await depot.artifacts(wanted, after.present)
+        left = await self._examiner.after(depot, before, after, self._calls)
         scene.enter(Phase.VERIFY)
         if step.verifier.mode == "shared":
             self._network = boxes.verifier_network(task, step)

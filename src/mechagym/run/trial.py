@@ -76,7 +76,7 @@ class Try:
         return await self._end(None)
 
     async def _live(self) -> None:
-        plan, kit = self._plan, self._kit
+        kit = self._kit
         spec = self._admitted()
         agent = self._agent()
         check_space(kit.folder.root)

@@ -7,11 +7,9 @@ have replaced. Nothing that decides the reward rests on them.
 from collections.abc import Mapping
 from dataclasses import dataclass
 
-from mechagym.sandbox.base import Box, ExecOptions
-
-_LIST = r"""find . -xdev \( -type f -o -type l \) -exec stat -c '%f %s %Y %Z %n' {} + 2>/dev/null"""
-_LIMIT_BYTES = 4 * 1024 * 1024
-_TIMEOUT_S = 30.0
+SCRIPT = r"""cd -- "$HERE" && find . -xdev \( -type f -o -type l \) \
+    -exec stat -c '%f %s %Y %Z %n' {} + 2>/dev/null; cd /"""
+"""To be run with the working directory in HERE; `parse` reads what it prints."""
 
 Listing = Mapping[str, str]
 """Path relative to the working directory → mode, size and times as text."""
@@ -29,13 +27,6 @@ class Changes:
     def present(self) -> tuple[str, ...]:
         """The added and the changed ones: what can be copied."""
         return tuple(sorted(self.added + self.changed))
-
-
-async def list_files(box: Box) -> Listing:
-    """List the files under the box's working directory; empty where it has no find or stat."""
-    options = ExecOptions(user="root", timeout_s=_TIMEOUT_S, limit_bytes=_LIMIT_BYTES)
-    result = await box.exec(["sh", "-c", _LIST], options)
-    return parse(result.text)
 
 
 def parse(text: str) -> Listing:

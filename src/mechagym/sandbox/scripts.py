@@ -6,7 +6,7 @@ be it a link or a folder.
 """
 
 from collections.abc import Sequence
-from dataclasses import replace
+from dataclasses import dataclass, replace
 from pathlib import Path
 
 from mechagym.errors import SandboxError
@@ -25,9 +25,8 @@ for path in "$@"; do
     if [ -L "$path" ] || [ -f "$path" ]; then echo "$path is still there"; exit 1; fi
 done
 """
-_MAKE = 'umask 022; mkdir -p -- "$1" "$WORKDIR" && chown -- "$OWNER" "$1"'
+_MAKE = 'umask 022; mkdir -p -- "$FRESH" "$WORKDIR" && chown -- "$OWNER" "$FRESH"'
 _RUNNABLE = """
-[ -n "$(ls -A -- "$1")" ] || exit 1
 find "$1" -name '*.sh' -exec chmod a+rx {} + 2>/dev/null || chmod -R a+rx -- "$1"
 """
 # given the x bit, `bash -c` obeys a shebang, and where there is none it is the interpreter itself
@@ -58,28 +57,34 @@ async def clear(box: Box, *paths: str) -> None:
     await _clear(box, _CLEAR, paths, {})
 
 
-async def renew(box: Box, folder: str, owner: str) -> None:
-    """Make an empty folder for a user of the box, whatever stood there. Raises SandboxError.
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Fresh:
+    """A folder to be made empty for a user of the box, whatever stood there."""
 
-    The working directory is made too, where an agent removed it: scripts could not start without.
+    path: str
+    owner: str
+
+
+async def renew(box: Box, fresh: Fresh, *also: str) -> None:
+    """Make a folder afresh, and clear other paths, in one go. Raises SandboxError.
+
+    The working directory is made too where an agent removed it: scripts could not start without.
     """
-    env = {"OWNER": owner, "WORKDIR": box.info.workdir}
-    await _clear(box, _CLEAR + _MAKE, (folder,), env)
+    env = {"OWNER": fresh.owner, "FRESH": fresh.path, "WORKDIR": box.info.workdir}
+    await _clear(box, _CLEAR + _MAKE, (*also, fresh.path), env)
 
 
 async def lay(box: Box, folders: Sequence[Path], target: str) -> None:
-    """Put folders of the host over each other at `target`, afresh, their scripts executable.
-
-    Raises SandboxError where they did not arrive.
-    """
-    await clear(box, target)
+    """Put folders of the host over each other at `target`, which is clear, scripts executable."""
     for folder in folders:
         await box.put(folder, target)
-    result = await box.exec(("sh", "-c", _RUNNABLE, "sh", target), _ROOT)
-    if not result.ok:
-        raise SandboxError(
-            f"box {box.info.box_id}: what was put at {target} is not there", reason="not_arrived"
-        )
+    if not all(_runnable(folder) for folder in folders):
+        await box.exec(("sh", "-c", _RUNNABLE, "sh", target), _ROOT)
+
+
+def _runnable(folder: Path) -> bool:
+    """Whether all scripts of a folder have the x bit already; `put` keeps it."""
+    return all(path.stat().st_mode & 0o111 == 0o111 for path in folder.rglob("*.sh"))
 
 
 async def _clear(box: Box, script: str, paths: Sequence[str], env: dict[str, str]) -> None:

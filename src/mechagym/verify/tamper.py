@@ -13,7 +13,7 @@ from dataclasses import dataclass, field
 from posixpath import basename
 
 from mechagym.records import TamperFinding
-from mechagym.sandbox.base import MIB, Box, ExecOptions
+from mechagym.sandbox.base import Box
 
 RUNNERS = (
     *("sh", "bash", "env", "python", "python3", "pytest", "pip", "uv", "uvx", "curl", "wget"),
@@ -68,6 +68,10 @@ stat -c 'there %n' -- {" ".join(PLANTED)}
 """
 
 
+SCRIPT = _script()
+"""To be run as root with `environment`; `parse` reads what it prints."""
+
+
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Fingerprint:
     """What stands in a box. `runners`: name → path; `stamps`: path → size and times as text."""
@@ -78,18 +82,9 @@ class Fingerprint:
     lacks: frozenset[str] = frozenset()
 
 
-async def fingerprint(box: Box) -> Fingerprint:
-    """Take the fingerprint in one command; what cannot be had is named in `lacks`."""
-    options = ExecOptions(
-        cwd="/",
-        user="root",
-        env={"LC_ALL": "C", "HERE": box.info.workdir},
-        timeout_s=30.0,
-        limit_bytes=4 * MIB,
-    )
-    result = await box.exec(("sh", "-c", _script()), options)
-    found = parse(result.text)
-    return found if result.ok else Fingerprint(lacks=found.lacks | {"sh"})
+def environment(box: Box) -> dict[str, str]:
+    """What SCRIPT reads beside the box itself."""
+    return {"LC_ALL": "C", "HERE": box.info.workdir}
 
 
 def parse(text: str) -> Fingerprint:

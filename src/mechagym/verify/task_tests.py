@@ -11,7 +11,7 @@ from pathlib import Path
 from mechagym.errors import TaskError, VerifierError
 from mechagym.records import Verdict
 from mechagym.sandbox.base import Box, ExecOptions, ExecResult
-from mechagym.sandbox.scripts import clear, lay, renew, start
+from mechagym.sandbox.scripts import Fresh, clear, lay, renew, start
 from mechagym.tasks.model import Step, Task
 from mechagym.verify.base import Exam
 from mechagym.verify.hooks import run_hooks
@@ -33,9 +33,13 @@ class TaskTests:
         """
         if not exam.second_box:
             await run_hooks(exam.step, box, exam.folder, exam.emit)
-        if not exam.tests_in_image:
-            await lay(box, tests_of(exam.task, exam.step), TESTS)
-        await renew(box, LOGS, exam.step.verifier.user or box.info.user)
+        logs = Fresh(path=LOGS, owner=exam.step.verifier.user or box.info.user)
+        if exam.tests_in_image:
+            await renew(box, logs)
+        else:
+            folders = tests_of(exam.task, exam.step)
+            await renew(box, logs, TESTS)
+            await lay(box, folders, TESTS)
         result = await _run(exam, box)
         await bring_out(box, exam.folder, exam.emit)
         if exam.task.multi_step:  # the next step's agent must not find them
