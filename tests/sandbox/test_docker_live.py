@@ -10,6 +10,7 @@ from pathlib import Path
 from typing import Any
 
 import anyio
+import psutil
 import pytest
 
 from mechagym.errors import ImageError, LimitRefused
@@ -127,13 +128,24 @@ async def test_stop_agent_keeps_a_service_and_ends_the_rest(box):
     assert not (await box.exec(["test", "-e", "/logs"])).ok
 
 
-async def test_output_of_a_gigabyte_is_bounded(box):
-    options = ExecOptions(limit_bytes=10_000)
-    result = await box.exec(sh("echo a; head -c 200000000 /dev/zero; echo z"), options)
-    assert result.stdout_total == 200_000_004
+@pytest.mark.must("trials-10")
+@pytest.mark.parametrize("fallback", [False, True], ids=["lane", "fallback"])
+async def test_a_gigabyte_of_output_takes_no_memory(box, fallback):
+    seen = 0
+
+    def count(stream: str, data: bytes) -> None:
+        nonlocal seen
+        seen += len(data)
+
+    before = psutil.Process().memory_info().rss
+    options = ExecOptions(limit_bytes=10_000, on_output=count, fallback=fallback)
+    result = await box.exec(sh("echo a; head -c 1000000000 /dev/zero; echo z"), options)
+    assert result.stdout_total == seen == 1_000_000_004
     assert len(result.stdout) <= 10_000
     assert result.stdout.startswith(b"a\n")
     assert result.stdout.endswith(b"z\n")
+    assert b"bytes left out" in result.stdout
+    assert psutil.Process().memory_info().rss - before < 50 * 2**20
 
 
 async def test_users_and_their_environment(box):

@@ -4,6 +4,7 @@ It is opened before anything else runs, so that it exists when a fork bomb has e
 and it runs builtins only.
 """
 
+import contextlib
 import secrets
 
 import anyio
@@ -46,14 +47,6 @@ class Control:
         """Held while processes are stopped and killed."""
         return self._killing
 
-    async def warm(self) -> None:
-        """Open the lane ahead of need; a failure shows when it is needed."""
-        try:
-            async with self._lock:
-                await self._open()
-        except (LaneLost, SandboxError):
-            pass
-
     async def script(self, text: str, user: str | None = None) -> bytes:
         """Run shell text and return its stdout; as another user than root in a shell of its own.
 
@@ -72,9 +65,13 @@ class Control:
             raise SandboxError("no shell can be started in the box to see its processes") from error
 
     async def renew(self) -> None:
-        """Use no shell again that was there before."""
-        async with self._lock:
+        """Open a fresh lane, then let the old one go; a failure shows when one is needed."""
+        fresh: Lane | None = None
+        with contextlib.suppress(LaneLost, SandboxError):
+            fresh = await self._shells.open(ROOT)
+        async with self._killing, self._lock:  # a lane that is frozen cannot thaw the box
             await self._drop()
+            self._lane = fresh
 
     async def _open(self) -> Lane:
         if self._lane is None:

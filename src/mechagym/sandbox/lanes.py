@@ -56,7 +56,7 @@ class LanePool:
     async def __aenter__(self) -> Self:
         await self._tasks.__aenter__()
         try:
-            self._tasks.start_soon(self._guard, self._guarded)
+            self._tasks.start_soon(self._guard)
             if self._main is not None:
                 with anyio.fail_after(OPEN_S):
                     lane = Lane(channel=self._main, user=None, main=True)
@@ -109,16 +109,14 @@ class LanePool:
                 self._tasks.start_soon(self._drain, lane)
             else:
                 await self._shells.close(lane)
-        await self.processes.renew()
-        self._guarded = anyio.Event()
-        self._tasks.start_soon(self._guard, self._guarded)
+        self._tasks.start_soon(self.processes.renew)
 
-    async def _guard(self, guarded: anyio.Event) -> None:
+    async def _guard(self) -> None:
         """Open the control lane; no command runs before it is there, or cannot be."""
         try:
-            await self.processes.warm()
+            await self.processes.renew()
         finally:
-            guarded.set()
+            self._guarded.set()
 
     async def _take(self, user: str | None, *, once: bool) -> Lane:
         if not once:
