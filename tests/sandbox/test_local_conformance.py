@@ -7,12 +7,12 @@ from dataclasses import replace
 
 import pytest
 
-from mechagym.sandbox.base import Box, HostRoot, NetworkPolicy
-from mechagym.sandbox.local import LocalSandbox
+from mechagym.sandbox.base import Box, BoxSpec, HostRoot, NetworkPolicy
+from mechagym.sandbox.local import LocalSandbox, runtime
 from mechagym.sandbox.local.box import LocalBox
 from mechagym.sandbox.selftest import escape_table, prove_network
 from mechagym.testing.conformance.sandbox import Rig, conformance_params, param_id, perform
-from tests.sandbox.local_parts import needs_parts
+from tests.sandbox.local_parts import NOTHING, needs_parts
 
 pytestmark = pytest.mark.live
 
@@ -21,6 +21,16 @@ async def destroy(box: Box) -> None:
     """End a box behind its back."""
     assert isinstance(box, LocalBox)
     os.kill(box.instance.pid, signal.SIGKILL)
+    await box.instance.ended()
+
+
+class Offline(Rig):
+    """Boxes without a network, for a host on which there is no way out."""
+
+    @property
+    def spec(self) -> BoxSpec:
+        """What the suite asks for, offline."""
+        return replace(super().spec, network=NOTHING)
 
 
 @pytest.fixture(scope="session")
@@ -28,7 +38,8 @@ async def rig(tmp_path_factory: pytest.TempPathFactory) -> AsyncIterator[Rig]:
     needs_parts()
     sandbox = LocalSandbox(cache=tmp_path_factory.mktemp("cache"))
     await sandbox.probe()
-    yield Rig(sandbox=sandbox, image=HostRoot())
+    rig = Rig if runtime.way_out()[0] else Offline
+    yield rig(sandbox=sandbox, image=HostRoot(), destroy=destroy)
     await sandbox.aclose()
 
 

@@ -59,7 +59,7 @@ async def head(shell: Shell, argv: list[str]) -> int:
 async def tail(shell: Shell, argv: list[str]) -> int:
     """The last lines or bytes."""
     flags, paths, value = parted(argv, "nc")
-    count = int(value.lstrip("+") or 10)
+    count = int(value.lstrip("+") or re.sub(r"\D", "", flags) or 10)
     if "c" in flags:
         data = b"".join([data async for data in inputs(shell, paths)])
         await shell.process.write(data[-count:])

@@ -100,6 +100,7 @@ class Shell:
         twin.functions = dict(self.functions)
         twin.options = set(self.options)
         twin.status = self.status
+        twin._checked = self._checked
         return twin
 
     def path(self, name: str) -> str:
