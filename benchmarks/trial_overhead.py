@@ -4,7 +4,7 @@ The work is the same on both sides: a trivial solution, a trivial test. Ours doe
 `run` does, with journal, store, folder and verdict; the bare one creates, starts, executes twice
 and removes.
 
-usage: trial_overhead.py [--rounds N]      needs Docker and the image mg-base:bookworm for its
+usage: trial_overhead.py [--rounds N]      needs Docker and the image debian:bookworm-slim for its
 first half
 """
 
@@ -22,7 +22,7 @@ from tests.run.gym import Gym, make_task
 from mechagym.run.config import Pace
 from mechagym.sandbox.base import Sandbox
 
-IMAGE = "mg-base:bookworm"
+IMAGE = "debian:bookworm-slim"
 SOLVE = "echo solved > /app/done.txt"
 TEST = "mkdir -p /logs/verifier; test -f /app/done.txt && echo 1 > /logs/verifier/reward.txt"
 

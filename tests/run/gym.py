@@ -27,7 +27,7 @@ if [ -f /app/done.txt ]; then echo 1 > /logs/verifier/reward.txt
 else echo 0 > /logs/verifier/reward.txt; fi
 """
 SOLVE_SH = "#!/bin/sh\necho solved > /app/done.txt\n"
-DOCKERFILE = "FROM mg-base:bookworm\nWORKDIR /app\n"
+DOCKERFILE = "FROM debian:bookworm-slim\nWORKDIR /app\n"
 
 
 def make_task(

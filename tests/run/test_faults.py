@@ -34,7 +34,9 @@ async def test_tests_that_hang_are_bounded_and_the_next_trial_runs(live_gym):
     first = make_task(root, "a", toml=toml, files={"tests/test.sh": hangs})
     trials = await both(live_gym, first, make_task(root, "b"))
     assert trials["a"].outcome is Outcome.INFRA_ERROR
-    assert trials["a"].counted.error.reason == "verifier_timed_out"
+    error = trials["a"].counted.error
+    assert error is not None
+    assert error.reason == "verifier_timed_out"
     assert trials["b"].outcome is Outcome.PASSED
 
 

@@ -132,7 +132,7 @@ async def test_no_reward_is_never_a_zero(live_gym, writes, reason):
 @pytest.mark.must("trials-7")
 async def test_the_images_files_and_the_agents_packages_are_there(live_gym):
     dockerfile = (
-        "FROM mg-base:bookworm\nWORKDIR /app\nRUN echo from-the-image > /app/own.txt\n"
+        "FROM debian:bookworm-slim\nWORKDIR /app\nRUN echo from-the-image > /app/own.txt\n"
         "RUN mkdir -p /app/deep && echo deep > /app/deep/file && chmod 0750 /app/deep\n"
     )
     install = (
