@@ -19,6 +19,7 @@ HERE = Path(__file__).parent
 PROJECT = HERE.parent.parent
 SUITES = (
     "test_local_box.py",
+    "test_local_conformance.py",
     "test_local_forks.py",
     "test_local_host_base.py",
     "test_local_leftovers.py",

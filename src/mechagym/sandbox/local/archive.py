@@ -84,12 +84,14 @@ def write_file(tar: tarfile.TarFile, entry: tarfile.TarInfo, place: str) -> int:
 
 
 def pack(source: str, stream: IO[bytes]) -> None:
-    """Tar a file or folder as the entry `.`; special files stand as entries without content.
+    """Tar a file, folder or link (itself) as the entry `.`; special files stand as entries without
+    content.
 
     A box may change files under our hands: what shrinks is filled with zeros, what goes is left
     out.
     """
-    top = os.path.realpath(source)
+    folder, name = os.path.split(os.path.normpath(source))
+    top = os.path.join(os.path.realpath(folder), name).rstrip("/") or "/"  # noqa: PTH118
     inodes: dict[tuple[int, int], str] = {}
     for path in _walk(top):
         try:

@@ -7,7 +7,7 @@ a layer. Its files can be read meanwhile; a command or a change waits for nothin
 
 import os
 from collections.abc import AsyncIterator, Awaitable, Callable, Sequence
-from contextlib import AbstractAsyncContextManager, asynccontextmanager
+from contextlib import asynccontextmanager
 from dataclasses import replace
 from pathlib import Path
 from typing import Any
@@ -25,7 +25,6 @@ from mechagym.sandbox.base import (
     TransferCaps,
     TransferReport,
 )
-from mechagym.sandbox.local.frozen import frozen
 from mechagym.sandbox.local.instance import Instance
 from mechagym.sandbox.local.keeping import StepError
 from mechagym.sandbox.local.rootfs import pour
@@ -47,9 +46,6 @@ class LocalBox:
         self.instance = instance
         self._nest = nest
         self._describe = describe
-        self._forks = 0
-        self._still: AbstractAsyncContextManager[None] | None = None
-        self._lock = anyio.Lock()
 
     @property
     def info(self) -> BoxInfo:
@@ -104,7 +100,7 @@ class LocalBox:
         """Open an equal box; this one stands still until its last fork is closed."""
         parent = self.instance
         parent.check()
-        await self._freeze()
+        await parent.hold.take()
         try:
             child = Instance(
                 plant=parent.plant,
@@ -118,7 +114,7 @@ class LocalBox:
                 yield box
         finally:
             with anyio.CancelScope(shield=True):
-                await self._thaw()
+                await parent.hold.release()
 
     async def adopt(self, fork: Box) -> None:
         """Go on as this fork; the old machine and all that ran on it end."""
@@ -146,26 +142,14 @@ class LocalBox:
     def _moving(self) -> Instance:
         """The instance, if it may change now."""
         self.instance.check()
-        if self._forks:
+        forks = self.instance.hold.count
+        if forks:
             raise SandboxError(
-                f"box {self.instance.box_id} stands still while {self._forks} forks of it are open",
+                f"box {self.instance.box_id} stands still while {forks} forks of it are open",
                 reason="frozen",
                 retry=False,
             )
         return self.instance
-
-    async def _freeze(self) -> None:
-        async with self._lock:
-            if self._forks == 0:
-                self._still = frozen(self.instance)
-                await self._still.__aenter__()
-            self._forks += 1
-
-    async def _thaw(self) -> None:
-        async with self._lock:
-            self._forks -= 1
-            if self._forks == 0 and self._still is not None:
-                await self._still.__aexit__(None, None, None)
 
     def _absolute(self, path: str) -> str:
         return os.path.join(self.instance.workdir, path)  # noqa: PTH118 – a path of the box

@@ -1,69 +1,87 @@
 """Standing still: every process of a box stopped where it is, so that its files do not change.
 
-By the freezer where the box has control groups; else by signals, which its programs could see.
+By the freezer where the box has control groups; else by signals, which its programs could see. A
+box is held as often as it has open forks, and goes on when the last one lets go.
 """
 
 import os
 import signal
-from collections.abc import AsyncIterator
-from contextlib import asynccontextmanager, suppress
+from contextlib import suppress
 from pathlib import Path
 
 import anyio
 
 from mechagym.errors import SandboxError
-from mechagym.sandbox.local.instance import Instance
+from mechagym.sandbox.local.cgroups import Groups
 
 _PAUSE_S = 0.002
 _TRIES = 500
 
 
-@asynccontextmanager
-async def frozen(instance: Instance) -> AsyncIterator[None]:
-    """Hold all processes of a box. They go on where they were afterwards."""
-    if instance.groups is not None and "freezer" in instance.groups.folders:
-        try:
-            await instance.groups.freeze()
-            yield
-        finally:
-            instance.groups.thaw()
-        return
-    stopped: set[int] = set()
-    try:
-        await _stop_all(instance.pid, stopped)
-        yield
-    finally:
-        for pid in stopped:
+class Hold:
+    """Holds the processes of one box. `pid`: its first process; `groups` None: by signals."""
+
+    def __init__(self, pid: int, groups: Groups | None) -> None:
+        self._pid = pid
+        self._groups = groups if groups and "freezer" in groups.folders else None
+        self._lock = anyio.Lock()
+        self._stopped: set[int] = set()
+        self.count = 0
+
+    async def take(self) -> None:
+        """Stop all, if nobody has yet. Raises SandboxError where they do not stand still."""
+        async with self._lock:
+            if self.count == 0:
+                try:
+                    await self._stop()
+                except BaseException:
+                    self._go_on()
+                    raise
+            self.count += 1
+
+    async def release(self) -> None:
+        """Let them go on where they were, if nobody else holds them."""
+        async with self._lock:
+            self.count -= 1
+            if self.count == 0:
+                self._go_on()
+
+    async def _stop(self) -> None:
+        if self._groups is not None:
+            await self._groups.freeze()
+            return
+        space = _pid_space(self._pid)
+        for _ in range(_TRIES):
+            running = {pid for pid in _pids(space) if _state(pid) not in "TtZX"}
+            if not running:
+                return  # and a stopped process starts no other
+            for pid in running - self._stopped:
+                with suppress(ProcessLookupError):
+                    os.kill(pid, signal.SIGSTOP)
+            self._stopped |= running
+            await anyio.sleep(_PAUSE_S)
+        raise SandboxError("the box does not stand still", reason="not_frozen")
+
+    def _go_on(self) -> None:
+        if self._groups is not None:
+            self._groups.thaw()
+        for pid in self._stopped:
             with suppress(ProcessLookupError):
                 os.kill(pid, signal.SIGCONT)
-
-
-async def _stop_all(first: int, stopped: set[int]) -> None:
-    """Stop what runs until nothing runs: a stopped process starts no other."""
-    space = _pid_space(first)
-    for _ in range(_TRIES):
-        running = {pid for pid in _pids(space) if _state(pid) not in "TtZX"}
-        if not running:
-            return
-        for pid in running - stopped:
-            with suppress(ProcessLookupError):
-                os.kill(pid, signal.SIGSTOP)
-        stopped |= running
-        await anyio.sleep(_PAUSE_S)
-    raise SandboxError("the box does not stand still", reason="not_frozen")
+        self._stopped.clear()
 
 
 def _pids(space: str) -> list[int]:
     return [
         int(name)
-        for name in os.listdir("/proc")  # noqa: PTH208
+        for name in os.listdir("/proc")  # noqa: PTH208 (hundreds, each time)
         if name.isdecimal() and _pid_space(int(name)) == space
     ]
 
 
 def _pid_space(pid: int) -> str:
     try:
-        return os.readlink(f"/proc/{pid}/ns/pid")  # noqa: PTH115 – the text, not a path
+        return os.readlink(f"/proc/{pid}/ns/pid")  # noqa: PTH115 (the text, not a path)
     except OSError:
         return ""
 

@@ -23,6 +23,7 @@ from mechagym.records import new_id
 from mechagym.sandbox.base import BoxSpec, NetworkPolicy
 from mechagym.sandbox.lanes import LanePool, Machine
 from mechagym.sandbox.local import bundle, cgroups, syscalls, users
+from mechagym.sandbox.local.frozen import Hold
 from mechagym.sandbox.local.keeping import Keeper, StepError
 from mechagym.sandbox.local.network import Network, first_files
 from mechagym.sandbox.local.pipes import Pipes
@@ -82,6 +83,7 @@ class Instance:
     groups: cgroups.Groups | None = None
     _ended: int = -1
     _folder: Folder | None = None
+    _hold: Hold | None = None
     _main: Pipes | None = None
     _spare: Pipes | None = None
     _stop: anyio.Event = field(default_factory=anyio.Event)
@@ -115,6 +117,12 @@ class Instance:
         await self._gone.wait()
 
     @property
+    def hold(self) -> Hold:
+        """What makes it stand still for forks."""
+        assert self._hold is not None
+        return self._hold
+
+    @property
     def folder(self) -> Folder:
         """Its folder; kept while it is somebody's layer."""
         assert self._folder is not None
@@ -130,6 +138,11 @@ class Instance:
         if self._ended < 0 or self._stop.is_set():
             return False
         return not select.select([self._ended], [], [], 0)[0]
+
+    async def ended(self) -> None:
+        """Wait until its first process has ended."""
+        if self._ended >= 0:
+            await anyio.wait_readable(self._ended)
 
     def check(self) -> None:
         """Raises BoxDied where it is gone."""
@@ -156,6 +169,7 @@ class Instance:
         try:
             self.pid, _ = await self.ask("start", [*given, *shown], **request)
             self._ended = os.pidfd_open(self.pid)
+            self._hold = Hold(self.pid, self.groups)
         except StepError as error:
             raise SandboxError(f"box {self.box_id} does not start: {error.message}") from error
         finally:
