@@ -5,9 +5,13 @@ import json
 import pytest
 
 from mechagym.cli.parts import Part
+from mechagym.cli.proof import Proof
 from mechagym.cli.terminal.doctor_page import as_part, doctor_page
+from mechagym.cli.terminal.proof_page import proof_page
 from mechagym.config import load
 from mechagym.sandbox.base import Probe
+from mechagym.sandbox.selftest import Line
+from mechagym.testing.conformance import sandbox as conformance
 
 
 def test_doctor_names_every_part(cli):
@@ -70,15 +74,29 @@ def test_clean_of_a_clean_host_touches_nothing(cli, monkeypatch):
     assert isinstance(json.loads(result.stdout), list)
 
 
-def test_doctor_sandbox_tries_to_break_out(cli):
+def test_doctor_sandbox_runs_the_suite_and_tries_to_break_out(cli, monkeypatch):
+    monkeypatch.setattr(conformance, "SUITE", conformance.SUITE[:12])
     result = cli("doctor", "sandbox", "memory", "--json")
     assert result.exit_code == 0, result.output
-    lines = json.loads(result.stdout)["memory"]
-    assert len(lines) >= 12
-    assert {line["result"] for line in lines} <= {"held", "not tested"}
-    shown = cli("doctor", "sandbox", "memory").stdout.splitlines()
-    assert shown[0] == "memory"
-    assert all(len(line) <= 80 for line in shown)
+    (proof,) = json.loads(result.stdout)
+    assert len(proof["suite"]) >= 12
+    assert len(proof["escapes"]) >= 12
+    results = {line["result"] for line in (*proof["suite"], *proof["escapes"])}
+    assert results <= {"held", "not tested"}
+
+
+def test_what_was_proved_is_shown(home, capsys):
+    suite = [Line(attempt=f"check {i}, lane", result="held") for i in range(50)]
+    suite.append(
+        Line(attempt="a check with a long name, fallback", result="failed", detail="x" * 90)
+    )
+    escapes = [Line(attempt="mount", result="not tested", detail="no mount")]
+    proof_page(load(), [Proof(backend="docker", suite=suite, escapes=escapes)], as_json=False)
+    shown = capsys.readouterr().out
+    assert all(len(line) <= 80 for line in shown.splitlines())
+    assert "suite: 50 held, 1 failed" in shown
+    assert "attempts: 1 not tested" in shown
+    assert "check 1, lane" not in shown
 
 
 def test_doctor_sandbox_of_what_is_not_there(cli, monkeypatch):

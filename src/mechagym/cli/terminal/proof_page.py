@@ -1,28 +1,50 @@
-"""How attempts to break out are shown: a line each, per backend."""
+"""How the proof of a backend is shown: what did not hold of the suite, and all attempts."""
 
-from collections.abc import Mapping, Sequence
+from collections import Counter
+from collections.abc import Sequence
 from dataclasses import asdict
 
 from rich.text import Text
 
+from mechagym.cli.proof import Proof
 from mechagym.cli.terminal.page import GREEN, RED, YELLOW, Column, Page
 from mechagym.config import Settings
-from mechagym.sandbox.selftest import Line
+from mechagym.sandbox.escapes import Line, Result
 
-COLORS = {"held": GREEN, "failed": RED, "not tested": YELLOW}
-COLUMNS = (Column(name="attempt"), Column(name="result"), Column(name="detail", cut=True))
+COLORS: dict[Result, str] = {"held": GREEN, "failed": RED, "not tested": YELLOW}
 
 
-def proof_page(settings: Settings, found: Mapping[str, Sequence[Line]], *, as_json: bool) -> None:
-    """Write a table per backend."""
+def proof_page(settings: Settings, found: Sequence[Proof], *, as_json: bool) -> None:
+    """Write both parts per backend."""
     page = Page(settings.terminal)
     if as_json:
-        page.json({name: [asdict(line) for line in lines] for name, lines in found.items()})
+        page.json([asdict(proof) for proof in found])
         return
     if not found:
         page.note("no sandbox that isolates is usable here: see `mechagym doctor`")
-    for name, lines in found.items():
-        page.line(Text(name, style="bold"))
-        rows = [(ln.attempt, Text(ln.result, style=COLORS[ln.result]), ln.detail) for ln in lines]
-        page.table(COLUMNS, rows)
+    for proof in found:
+        page.line(Text(proof.backend, style="bold"))
+        _table(page, "checks of the suite", [ln for ln in proof.suite if ln.result != "held"])
+        page.line(Text.assemble("suite: ", _counts(proof.suite)))
         page.line()
+        _table(page, "attempt to break out", proof.escapes)
+        page.line(Text.assemble("attempts: ", _counts(proof.escapes)))
+        page.line()
+
+
+def _table(page: Page, title: str, lines: Sequence[Line]) -> None:
+    if lines:
+        columns = (
+            Column(name=title, cut=True),
+            Column(name="result"),
+            Column(name="detail", cut=True),
+        )
+        rows = [(ln.attempt, Text(ln.result, style=COLORS[ln.result]), ln.detail) for ln in lines]
+        page.table(columns, rows)
+
+
+def _counts(lines: Sequence[Line]) -> Text:
+    """`96 held, 2 not tested`, each word in its colour."""
+    counts = Counter(line.result for line in lines)
+    parts = [(f"{counts[result]} {result}", COLORS[result]) for result in COLORS if counts[result]]
+    return Text(", ").join(Text(*part) for part in parts)
