@@ -81,6 +81,15 @@ async def test_sixty_forks_deep(sandbox):
         assert await text(box, "cat /depth /d0 /d30; ls -d /d[0-9]* | wc -l") == "6103062\n"
 
 
+async def test_too_deep_is_refused_in_words(sandbox, monkeypatch):
+    monkeypatch.setattr("mechagym.sandbox.local.box.MAX_DEPTH", 1)
+    async with sandbox.open(host_spec()) as box, box.fork() as fork:
+        with pytest.raises(SandboxError, match="1 forks deep"):
+            async with fork.fork():
+                pass
+        assert await text(fork, "echo on") == "on\n"
+
+
 async def test_forks_in_parallel(sandbox):
     async def branch(number: int) -> None:
         async with box.fork() as fork:

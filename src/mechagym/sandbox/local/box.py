@@ -27,10 +27,13 @@ from mechagym.sandbox.base import (
 )
 from mechagym.sandbox.local.instance import Instance
 from mechagym.sandbox.local.keeping import StepError
-from mechagym.sandbox.local.rootfs import pour
+from mechagym.sandbox.local.rootfs import pour, wide_pipe
 from mechagym.sandbox.transfer import pack, threaded, unpack
 
 ENOENT = 2
+MAX_DEPTH = 120
+"""Forks of forks: the names of so many layers fit into the page that mount(2) takes."""
+
 _PLAIN = ExecOptions()
 _CAPS = TransferCaps()
 
@@ -75,7 +78,7 @@ class LocalBox:
     async def put(self, source: Path | bytes, target: str) -> None:
         """Copy into the box; see `Box.put`."""
         self._moving()
-        reader, writer = os.pipe()
+        reader, writer = wide_pipe()
         target = self._absolute(target)
         chunks = threaded(pack(source, "it"))
         await self._stream(lambda: pour(chunks, writer), "write", reader, target=target)
@@ -83,7 +86,7 @@ class LocalBox:
     async def get(self, source: str, target: Path, caps: TransferCaps = _CAPS) -> TransferReport:
         """Copy out of the box; see `Box.get`."""
         self.instance.check()
-        reader, writer = os.pipe()
+        reader, writer = wide_pipe()
         reports: list[TransferReport] = []
 
         async def land() -> None:
@@ -100,6 +103,12 @@ class LocalBox:
         """Open an equal box; this one stands still until its last fork is closed."""
         parent = self.instance
         parent.check()
+        if len(parent.below) >= MAX_DEPTH:
+            raise SandboxError(
+                f"box {parent.box_id} is {MAX_DEPTH} forks deep: its layers fill a mount's options",
+                reason="too_deep",
+                retry=False,
+            )
         await parent.hold.take()
         try:
             child = Instance(

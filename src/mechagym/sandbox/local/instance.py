@@ -104,6 +104,11 @@ class Instance:
                 async with LanePool(self._machine(), first) as self.pool:
                     task_status.started()
                     await self._stop.wait()
+            except ExceptionGroup as group:
+                if self.pool is None:
+                    what = f"box {self.box_id} does not start: {group.exceptions[0]}"
+                    raise SandboxError(what) from group
+                # a shell could not be had: the box ends here, and whoever uses it hears BoxDied
             finally:
                 await self._end()
                 services.cancel_scope.cancel()
@@ -137,7 +142,9 @@ class Instance:
         """Whether its first process lives."""
         if self._ended < 0 or self._stop.is_set():
             return False
-        return not select.select([self._ended], [], [], 0)[0]
+        poll = select.poll()  # select(2) knows no descriptor above 1,023
+        poll.register(self._ended, select.POLLIN)
+        return not poll.poll(0)
 
     async def ended(self) -> None:
         """Wait until its first process has ended."""

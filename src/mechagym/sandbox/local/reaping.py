@@ -122,7 +122,9 @@ def _kill(box: Path) -> None:
         ended = os.pidfd_open(pid)
         try:
             signal.pidfd_send_signal(ended, signal.SIGKILL)
-            select.select([ended], [], [], _GONE_S)
+            poll = select.poll()
+            poll.register(ended, select.POLLIN)
+            poll.poll(_GONE_S * 1000)
         finally:
             os.close(ended)
 
