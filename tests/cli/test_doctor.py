@@ -5,9 +5,8 @@ import json
 import pytest
 
 from mechagym.cli.parts import Part
-from mechagym.cli.proof import Proof
 from mechagym.cli.terminal.doctor_page import as_part, doctor_page
-from mechagym.cli.terminal.proof_page import proof_page
+from mechagym.cli.terminal.proof_page import Proof, proof_page
 from mechagym.config import load
 from mechagym.sandbox.base import Probe
 from mechagym.sandbox.selftest import Line

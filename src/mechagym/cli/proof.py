@@ -1,7 +1,6 @@
 """`mechagym doctor sandbox`: the conformance suite, then attempts to break out, all for real."""
 
 from collections.abc import Sequence
-from dataclasses import dataclass
 from importlib import import_module
 from typing import TYPE_CHECKING
 
@@ -11,6 +10,7 @@ from mechagym.cli.completing import sandboxes
 from mechagym.cli.options import json_option, with_settings
 
 if TYPE_CHECKING:
+    from mechagym.cli.terminal.proof_page import Proof
     from mechagym.config import Settings
     from mechagym.sandbox.base import Image, Sandbox
     from mechagym.sandbox.selftest import Line
@@ -42,23 +42,10 @@ def sandbox(settings: "Settings", names: tuple[str, ...], image: str | None, as_
     raise SystemExit(1 if any(proof.failed for proof in found) else 0)
 
 
-@dataclass(frozen=True, slots=True, kw_only=True)
-class Proof:
-    """What one backend was seen to hold."""
-
-    backend: str
-    suite: "list[Line]"
-    escapes: "list[Line]"
-
-    @property
-    def failed(self) -> bool:
-        """Whether anything did not hold."""
-        return any(line.result == "failed" for line in (*self.suite, *self.escapes))
-
-
-async def _prove(settings: "Settings", names: Sequence[str], image: str | None) -> list[Proof]:
+async def _prove(settings: "Settings", names: Sequence[str], image: str | None) -> "list[Proof]":
     """Try each backend in turn. Raises SandboxUnusable where a named one is not usable."""
     from mechagym import wiring
+    from mechagym.cli.terminal.proof_page import Proof
     from mechagym.sandbox.detect import choose, probed
     from mechagym.sandbox.selftest import escape_table
 

@@ -2,16 +2,29 @@
 
 from collections import Counter
 from collections.abc import Sequence
-from dataclasses import asdict
+from dataclasses import asdict, dataclass
 
 from rich.text import Text
 
-from mechagym.cli.proof import Proof
 from mechagym.cli.terminal.page import GREEN, RED, YELLOW, Column, Page
 from mechagym.config import Settings
 from mechagym.sandbox.escapes import Line, Result
 
 COLORS: dict[Result, str] = {"held": GREEN, "failed": RED, "not tested": YELLOW}
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Proof:
+    """What one backend was seen to hold."""
+
+    backend: str
+    suite: list[Line]
+    escapes: list[Line]
+
+    @property
+    def failed(self) -> bool:
+        """Whether anything did not hold."""
+        return any(line.result == "failed" for line in (*self.suite, *self.escapes))
 
 
 def proof_page(settings: Settings, found: Sequence[Proof], *, as_json: bool) -> None:
