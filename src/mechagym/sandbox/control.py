@@ -10,6 +10,7 @@ import secrets
 import anyio
 
 from mechagym.errors import SandboxError
+from mechagym.sandbox import shell
 from mechagym.sandbox.base import ExecOptions
 from mechagym.sandbox.capture import Taps
 from mechagym.sandbox.lane import Lane, LaneLost, Shells
@@ -73,6 +74,11 @@ class Control:
             await self._drop()
             self._lane = fresh
 
+    async def forget(self) -> None:
+        """Let the lane go; another is opened when one is needed."""
+        async with self._killing, self._lock:
+            await self._drop()
+
     async def _open(self) -> Lane:
         if self._lane is None:
             self._lane = await self._shells.open(ROOT)
@@ -86,7 +92,7 @@ class Control:
     async def _ask(self, lane: Lane, text: str, *, close: bool = False) -> bytes:
         taps = Taps(secrets.token_hex(16), _LISTING)
         try:
-            await lane.run(f"{text}__mg_say 0 {taps.nonce} 0\n", taps)
+            await lane.run(f"{text}{shell.said(taps.nonce)}", taps)
         except anyio.get_cancelled_exc_class():
             close = True  # its answer would be read as that of the next question
             if lane is self._lane:

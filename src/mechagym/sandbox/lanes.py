@@ -109,7 +109,27 @@ class LanePool:
                 self._tasks.start_soon(self._drain, lane)
             else:
                 await self._shells.close(lane)
-        self._tasks.start_soon(self.processes.renew)
+        await self.processes.forget()
+
+    async def script(self, text: str) -> bytes:
+        """Run shell text of ours on a lane of the box's own user, with no process of its own.
+
+        Returns its stdout. Raises SandboxError where no shell is to be had.
+        """
+        await self._guarded.wait()
+        taps = Taps(secrets.token_hex(16), ExecOptions())
+        lost = True
+        lane = None
+        try:
+            lane = await self._take(None, once=False)
+            await lane.run(f"{text}{shell.said(taps.nonce)}", taps)
+            lost = False
+        except LaneLost as error:
+            raise SandboxError("no shell can be started in the box") from error
+        finally:
+            if lane is not None:
+                await self._give_back(lane, taps, lost=lost and not taps.started)
+        return taps.stdout.capture.bytes()
 
     async def _guard(self) -> None:
         """Open the control lane; no command runs before it is there, or cannot be."""

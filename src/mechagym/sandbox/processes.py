@@ -164,7 +164,8 @@ async def stop_agent(box: object) -> StopReport:
         killed.update({p.pid: f"{p.pid} {p.comm}: ran under the agent" for p in under})
         return set(killed)
 
-    await kill_tree(table, choose)
+    if any(p.pid not in table.ours | {INIT} for p in await _living(table)):
+        await kill_tree(table, choose)
     await box.retire()
     return StopReport(killed=tuple(killed.values()), kept=tuple(kept.values()))
 

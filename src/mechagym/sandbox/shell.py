@@ -80,6 +80,11 @@ def hello(nonce: str) -> str:
     return f'{PRELUDE}__mg_say "$$" {nonce} 0\n'
 
 
+def said(nonce: str) -> str:
+    """The end markers of text that is run by the lane's shell itself."""
+    return f"__mg_say 0 {nonce} 0\n"
+
+
 def body(argv: Sequence[str], options: ExecOptions, subreaper: str | None) -> str:
     """Text that turns a subshell into the command: directory, environment, then `exec`."""
     lines = []

@@ -6,7 +6,7 @@ reader that believes nothing.
 
 import posixpath
 from collections.abc import AsyncIterator, Sequence
-from contextlib import asynccontextmanager
+from contextlib import asynccontextmanager, suppress
 from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import Any
@@ -30,6 +30,7 @@ from mechagym.sandbox.docker.creation import Placing, box_body
 from mechagym.sandbox.docker.engine import Engine, EngineError
 from mechagym.sandbox.docker.images import Facts
 from mechagym.sandbox.docker.networks import BoxNetwork
+from mechagym.sandbox.docker.spelling import DONE, spelled
 from mechagym.sandbox.owner import MARK
 from mechagym.sandbox.transfer import pack, threaded, unpack
 
@@ -140,8 +141,15 @@ class DockerBox:
         await self.container.pool.retire()
 
     async def put(self, source: Path | bytes, target: str) -> None:
-        """Copy into the box; see `Box.put`. The archive lands at `/`, named as the target."""
+        """Copy into the box; see `Box.put`.
+
+        A little is spelled out to a shell; an archive lands at `/`, its entry named as the target.
+        """
         path = self._absolute(target)
+        if self._is_own("root") and (text := spelled(source, path)) is not None:
+            with suppress(SandboxError):
+                if await self.container.pool.script(text) == DONE:
+                    return
         request = self.plan.engine.stream(
             "PUT",
             self._archive,
