@@ -1,5 +1,6 @@
 """`mechagym doctor sandbox`: the conformance suite, then attempts to break out, all for real."""
 
+import sys
 from collections.abc import Sequence
 from importlib import import_module
 from typing import TYPE_CHECKING
@@ -69,14 +70,19 @@ async def _suite(sandbox: "Sandbox", image: "Image") -> "list[Line]":
     from mechagym.sandbox.selftest import Line
 
     suite = import_module("mechagym.testing.conformance.sandbox")
-    return [
-        Line(
-            attempt=f"{finding.name.replace('_', ' ')}, {finding.way}",
-            result="not tested" if finding.result == "not applicable" else finding.result,
-            detail=finding.detail,
-        )
-        async for finding in suite.examine(suite.Rig(sandbox=sandbox, image=image))
-    ]
+    lines: list[Line] = []
+    steps = len(suite.conformance_params())
+    with click.progressbar(length=steps, label="suite", file=sys.stderr) as bar:
+        async for finding in suite.examine(suite.Rig(sandbox=sandbox, image=image)):
+            known = finding.result != "not applicable"
+            line = Line(
+                attempt=f"{finding.name.replace('_', ' ')}, {finding.way}",
+                result=finding.result if known else "not tested",
+                detail=finding.detail,
+            )
+            lines.append(line)
+            bar.update(1)
+    return lines
 
 
 def _image(sandbox: "Sandbox", reference: str | None) -> "Image":
