@@ -1,5 +1,6 @@
 """Jobs: retries, resumes, locks, secrets, and a thousand trials without a leak."""
 
+import base64
 import gc
 import os
 import subprocess
@@ -7,6 +8,7 @@ import sys
 from collections.abc import AsyncIterator
 from contextlib import asynccontextmanager
 from pathlib import Path
+from urllib.parse import quote
 
 import anyio
 import psutil
@@ -207,6 +209,7 @@ async def test_a_planted_secret_is_nowhere(memory_gym):
     memory_gym.host_env = {"PLANTED": secret}
     leak = (
         'echo "key $KEY"; printf %s "$KEY" > /logs/verifier/leak.txt; echo "$KEY" >&2\n'
+        f"echo {base64.b64encode(f'id:{secret}'.encode()).decode()} > /logs/verifier/basic.txt\n"
         "echo 1 > /logs/verifier/reward.txt\n"
     )
     toml = 'schema_version = "1.4"\n[verifier.env]\nKEY = "${PLANTED}"\n'
@@ -214,14 +217,29 @@ async def test_a_planted_secret_is_nowhere(memory_gym):
     task = make_task(memory_gym.root / "tasks", files={"tests/test.sh": leak}, toml=toml)
     record = await memory_gym.trial(task, "scripted")
     assert record.outcome is Outcome.PASSED
+    forms = [secret, base64.b64encode(f"id:{secret}".encode()).decode()[4:-4], quote(secret)]
     holders = [
         path
         for path in memory_gym.root.rglob("*")
-        if path.is_file() and "tasks" not in path.parts and secret.encode() in path.read_bytes()
+        if path.is_file()
+        and "tasks" not in path.parts
+        and any(form.encode() in path.read_bytes() for form in forms)
     ]
     assert holders == []
+    assert not any(form in str(memory_gym.seen) for form in forms), "nor is it shown"
     returned = [e.body for e in await memory_gym.events(record.key.trial_id)]
     assert not any(isinstance(b, ToolReturned) and secret in b.output for b in returned)
+
+
+@pytest.mark.parametrize("word", ["verify", "message", "started", "passed"])
+async def test_a_host_value_that_is_a_word_of_ours_spoils_no_record(memory_gym, word):
+    memory_gym.host_env = {"MODE": word}
+    memory_gym.script = [Say(text=f"{word}!"), Exec(command="echo x > done.txt")]
+    toml = 'schema_version = "1.4"\n[verifier.env]\nMODE = "${MODE}"\n'
+    task = make_task(memory_gym.root / "tasks", toml=toml)
+    record = await memory_gym.trial(task, "scripted")
+    assert record.outcome is Outcome.PASSED, record.counted.error
+    assert len(await memory_gym.events(record.key.trial_id)) > 10
 
 
 @pytest.mark.must("trials-17")

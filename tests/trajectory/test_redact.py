@@ -10,7 +10,7 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from mechagym.errors import ConfigError
-from mechagym.trajectory.redact import Redactor, scan
+from mechagym.trajectory.redact import Redactor, can_hide, scan
 
 SECRET = 'sk-ant-"x"/+ é\\end'
 MARK = "[redacted:KEY]"
@@ -90,6 +90,13 @@ def test_a_short_value_is_refused_by_name_alone():
     with pytest.raises(ConfigError, match="PIN") as failure:
         Redactor({"PIN": "hunt2"})
     assert "hunt2" not in str(failure.value)
+
+
+@pytest.mark.parametrize("word", ["message", "outcome", "passed", "started"])
+def test_a_word_of_our_own_records_is_no_secret(word: str):
+    assert not can_hide(word)
+    with pytest.raises(ConfigError, match="a word of our own records"):
+        Redactor({"MODE": word})
 
 
 def test_known_shapes_are_found():

@@ -7,7 +7,7 @@ from collections.abc import Iterable, Mapping
 
 from mechagym.errors import TaskRefused
 from mechagym.tasks.model import Task
-from mechagym.trajectory.redact import MIN_CHARS
+from mechagym.trajectory.redact import can_hide
 
 PUBLIC = frozenset({"HOME", "HOSTNAME", "LANG", "LOGNAME", "PATH", "PWD", "SHELL", "TERM", "USER"})
 _VARIABLE = re.compile(r"\$\{([A-Za-z_][A-Za-z0-9_]*)(?::-([^}]*))?\}")
@@ -34,7 +34,7 @@ def variables(texts: Iterable[str]) -> set[str]:
 def injected(tasks: Iterable[Task], host: Mapping[str, str]) -> dict[str, str]:
     """Every host value that a task asks for: taken for a secret wherever something is written.
 
-    But for variables that everybody knows, and values too short to be told from honest text.
+    But for variables that everybody knows, and values that cannot be told from honest text.
     """
     texts = [
         text
@@ -44,7 +44,7 @@ def injected(tasks: Iterable[Task], host: Mapping[str, str]) -> dict[str, str]:
     ]
     names = {match[1] for text in texts for match in _VARIABLE.finditer(text)} - PUBLIC
     found = {name: host.get(name, "").strip() for name in sorted(names)}
-    return {name: value for name, value in found.items() if len(value) >= MIN_CHARS}
+    return {name: value for name, value in found.items() if can_hide(value)}
 
 
 def _value(match: re.Match[str], host: Mapping[str, str]) -> str:

@@ -6,10 +6,11 @@ parts that only they can choose.
 
 import os
 from collections.abc import Callable, Mapping, Sequence
-from dataclasses import asdict, dataclass, field
+from dataclasses import asdict, dataclass, field, replace
 
 from mechagym.budget import Meter
 from mechagym.errors import ConfigError
+from mechagym.events import EventBody, body_from_json, body_to_json
 from mechagym.records import adapter
 from mechagym.run.config import AgentChoice, JobConfig
 from mechagym.run.engines.local import LocalEngine
@@ -36,7 +37,7 @@ class Parts:
     """What a job is run with. `secrets` (name → value) are redacted wherever something is written.
 
     `host_env` is what `${VAR}` of a task is resolved from; `begun` is told once what the job is and
-    what is left of it, `watch` sees each event as it happens.
+    what is left of it, `watch` sees each event as it happens and as it is kept: redacted.
     """
 
     store_url: str
@@ -71,9 +72,23 @@ async def run_job(
             taken = await begin(store, config, tasks, parts.version_of)
         parts.begun(taken)
         sheet = _sheet(config, taken.row.job_id, tasks, parts.sandbox.name)
+        parts = replace(parts, watch=redacted(parts.watch, redactor))
         kit = _kit(config, parts, store, JobFolder(config.folder, redactor, sheet))
         job = Job(taken.row, taken.todo, kit, LocalEngine(config.pace.trials))
         return await job.run(config.pace.retries, resumed=taken.resumed)
+
+
+def redacted(watch: Watch, redactor: Redactor) -> Watch:
+    """Put the redaction before a watcher: what may not be kept may not be shown either."""
+    if not redactor.longest_bytes:
+        return watch
+
+    def see(subject: str, body: EventBody) -> None:
+        line = body_to_json(body)
+        clean = redactor.line(line)
+        watch(subject, body if clean == line else body_from_json(clean))
+
+    return see
 
 
 def _kit(config: JobConfig, parts: Parts, store: Store, folder: JobFolder) -> Kit:

@@ -6,7 +6,6 @@ links. Nothing is written outside the job's folder, whatever names and links com
 secret is written at all.
 """
 
-import json
 from collections.abc import Sequence
 from pathlib import Path
 from typing import Any
@@ -124,12 +123,8 @@ class JobFolder:
                 publish(counted / part, folder / part)
 
     def _event_lines(self, events: Sequence[Event]) -> bytes:
-        return "".join(f"{self._event_line(to_json(event))}\n" for event in events).encode()
-
-    def _event_line(self, line: str) -> str:
-        if self._redactor.text(line) == line:
-            return line
-        return json.dumps(self._redactor.value(json.loads(line)), ensure_ascii=False)
+        redact = self._redactor.line
+        return "".join(f"{redact(to_json(event))}\n" for event in events).encode()
 
     def _json(self, name: str, value: Any) -> None:
         self._into(self.root, name, value)

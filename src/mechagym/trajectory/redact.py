@@ -15,24 +15,30 @@ from typing import Any
 from urllib.parse import quote, quote_plus
 
 from mechagym.errors import ConfigError
+from mechagym.trajectory.words import is_ours
 
 MIN_CHARS = 6
 """A shorter value would be found by chance in honest text."""
+
+
+def can_hide(value: str) -> bool:
+    """Whether a value can be told from honest text and from the words of our own records."""
+    return len(value.strip()) >= MIN_CHARS and not is_ours(value.strip())
 
 
 class Redactor:
     """Replaces the values of `secrets` (name → value) wherever they stand."""
 
     def __init__(self, secrets: Mapping[str, str]) -> None:
-        """Raise ConfigError, naming the secret and never its value, where one is too short."""
+        """Raise ConfigError, naming the secret and never its value, where one cannot be hidden."""
         names: dict[str, str] = {}
         for name, value in secrets.items():
-            if len(value.strip()) < MIN_CHARS:
+            if not can_hide(value):
                 raise ConfigError(
-                    f"secret {name}: a value of fewer than {MIN_CHARS} characters cannot be"
-                    " redacted safely",
+                    f"secret {name}: a value of fewer than {MIN_CHARS} characters, or a word of our"
+                    " own records, cannot be redacted safely",
                     remedy="Use a longer one, or do not declare it as a secret.",
-                    reason="secret_too_short",
+                    reason="secret_too_plain",
                 )
             for form in _forms(value):
                 names.setdefault(form, f"[redacted:{_plain(name)}]")
@@ -68,6 +74,12 @@ class Redactor:
                 return {self.text(str(key)): self.value(item) for key, item in value.items()}
             case _:
                 return value
+
+    def line(self, line: str) -> str:
+        """Redact a JSON text: in its strings only, so that it stays JSON whatever a secret is."""
+        if self.text(line) == line:
+            return line
+        return json.dumps(self.value(json.loads(line)), ensure_ascii=False)
 
     def stream(self) -> "RedactingStream":
         """Redact bytes that come in pieces."""
