@@ -1,8 +1,8 @@
 """The papers of an exam on the host: the test output as it comes, and what the tests wrote.
 
 They lie in the trial's `verifier/` folder in Harbor's layout. What comes out of the box is copied
-beside them first and then moved over, so that nothing from the box replaces what we wrote
-ourselves.
+beside that folder first and then moved over, so that nothing from the box replaces what we wrote
+ourselves, whatever it is called.
 """
 
 import shutil
@@ -76,7 +76,7 @@ def transcript(folder: Path) -> Iterator[Transcript]:
 
 async def bring_out(box: Box, folder: Path, emit: Emit) -> None:
     """Copy what the tests wrote into `folder`; what was refused is told, the rest is usable."""
-    incoming = folder / ".incoming"
+    incoming = folder.with_name(f".{folder.name}.incoming")
     _remove(incoming)
     try:
         report = await box.get(LOGS, incoming, CAPS)
