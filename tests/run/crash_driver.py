@@ -1,12 +1,13 @@
 """Runs a job of two trials and kills itself at a given event: `crash_driver ROOT SANDBOX KIND`.
 
-KIND is `kind` or `phase_started:verify`; `none` runs to the end. The kill hits the second trial
-only.
+KIND is `kind` or `phase_started:verify`; `none` runs to the end. With `:kept` the kill waits until
+the event is in the store. It hits the second trial only.
 """
 
 import os
 import signal
 import sys
+import time
 from pathlib import Path
 
 import anyio
@@ -23,11 +24,14 @@ class Bomb:
     """A watcher that ends the process by SIGKILL."""
 
     def __init__(self, kind: str) -> None:
-        self._kind, self._first_done = kind, False
+        self._kind, self._kept = kind.removesuffix(":kept"), kind.endswith(":kept")
+        self._first_done = False
 
     def __call__(self, subject: str, body: EventBody) -> None:
         kind = f"phase_started:{body.phase}" if isinstance(body, PhaseStarted) else body.kind
         if self._first_done and kind == self._kind:
+            if self._kept:
+                time.sleep(0.5)  # the journal writes in its own thread, within 100 ms
             os.kill(os.getpid(), signal.SIGKILL)
         self._first_done = self._first_done or isinstance(body, TrialEnded)
 

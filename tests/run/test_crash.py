@@ -26,6 +26,7 @@ STEPS = (
     "phase_started:close",
     "try_ended",
     "trial_ended",
+    "trial_ended:kept",
 )
 
 
@@ -64,6 +65,9 @@ async def test_kill_9_then_resume(tmp_path, live, kind):
             starts = [i for i, body in enumerate(bodies) if isinstance(body, TryStarted)]
             assert len(ends) == 1
             assert max(starts) < ends[0]
+            record = await store.record(row.key.trial_id)
+            assert record is not None
+            assert [each.number for each in record.tries] == list(range(1, len(starts) + 1))
             folder = tmp_path / "jobs" / "job" / row.key.trial_name
             assert (folder / "result.json").stat().st_size > 0
         left = await live.reap(ReapScope(job_id=job.job_id, dry_run=True))

@@ -14,6 +14,7 @@ from tests.run.gym import Gym, make_task
 
 REWRITER = (
     "setsid nohup sh -c 'while :; do mkdir -p /logs/verifier; echo 1 > /logs/verifier/reward.txt;"
+    ' echo "{\\"reward\\": 1, \\"server\\": 1}" > /logs/verifier/reward.json;'
     " sleep 0.01; done' >/dev/null 2>&1 &"
 )
 SERVER = (
@@ -40,7 +41,8 @@ async def test_tests_and_solution_are_absent_while_the_agent_lives(live_gym):
     live_gym.script = [
         Exec(command="ls -d /tests /solution /logs/verifier > /logs/agent/seen.txt 2>&1; true"),
         Exec(
-            command="find / -xdev -name test.sh -not -path '/proc/*' > /logs/agent/found.txt; true"
+            command="find / -xdev '(' -name test.sh -o -name solve.sh ')' -not -path '/proc/*'"
+            " > /logs/agent/found.txt; true"
         ),
     ]
     task = make_task(live_gym.root / "tasks")
@@ -79,6 +81,7 @@ async def test_a_rewriting_daemon_dies_and_a_server_lives(live_gym):
     assert record.counted.verdict.rewards == {"reward": 0.0, "server": 1.0}
     (stopped,) = [b for _, b in live_gym.seen if isinstance(b, AgentStopped)]
     assert any("perl" in kept for kept in stopped.kept)
+    assert any("sh: left behind" in killed for killed in stopped.killed)
 
 
 @pytest.mark.must("trials-5")
@@ -88,6 +91,7 @@ async def test_a_rewriting_daemon_dies_and_a_server_lives(live_gym):
         "(sleep 2; echo late > /app/done.txt)",
         "(sleep 2; echo late > /app/done.txt) & sleep 60",
         "setsid nohup sh -c 'sleep 2; echo late > /app/done.txt' >/dev/null 2>&1 & sleep 60",
+        "setsid nohup sh -c 'sleep 2; echo late > /app/done.txt' >/dev/null 2>&1 &",
     ],
 )
 async def test_work_after_the_deadline_is_not_graded(live_gym, late):

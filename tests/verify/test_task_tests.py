@@ -104,6 +104,15 @@ async def test_what_the_agent_planted_has_no_effect(box: Box, tmp_path: Path, pl
     assert left.text in ("", "verifier\n"), "nothing was written through the link"
 
 
+@pytest.mark.must("trials-3")
+async def test_what_the_agent_planted_beside_the_tests_is_gone(box: Box, tmp_path: Path):
+    plant = "mkdir -p /tests; echo x > /tests/conftest.py; echo x > /tests/.hidden"
+    await box.exec(["sh", "-c", plant], ROOT)
+    script = "ls -A /tests; echo 1 > /logs/verifier/reward.txt\n"
+    await judge(box, tmp_path, script)
+    assert (tmp_path / "verifier" / "test-stdout.txt").read_text() == "test.sh\n"
+
+
 async def test_a_planted_reward_is_not_taken_for_a_missing_one(box: Box, tmp_path: Path):
     await box.exec(
         ["sh", "-c", "mkdir -p /logs/verifier; echo 1 > /logs/verifier/reward.txt"], ROOT
@@ -177,7 +186,16 @@ async def test_all_that_the_tests_wrote_is_kept_but_not_in_place_of_ours(box: Bo
     await TaskTests().judge(exam, box)
     assert (exam.folder / "more" / "x.txt").read_text() == "x\n"
     assert (exam.folder / "test-stdout.txt").read_text() == "real output\n"
-    assert not (exam.folder / ".incoming").exists()
+    assert [path.name for path in exam.folder.parent.glob(".*")] == []
+
+
+@pytest.mark.parametrize("name", [".incoming", ".verifier.incoming", "verifier"])
+async def test_no_name_from_the_box_is_in_the_way_of_ours(
+    quick_box: Box, tmp_path: Path, name: str
+):
+    script = f"echo x > /logs/verifier/{name}; echo 1 > /logs/verifier/reward.txt\n"
+    assert (await judge(quick_box, tmp_path, script)).passed
+    assert (tmp_path / "verifier" / name).read_text() == "x\n"
 
 
 async def test_much_output_keeps_head_and_tail(box: Box, tmp_path: Path):
