@@ -11,7 +11,6 @@ from typing import Literal
 
 from mechagym.errors import (
     AgentError,
-    AgentSetupError,
     BudgetExhausted,
     LimitRefused,
     MechagymError,
@@ -89,7 +88,7 @@ def _ungraded(error: BaseException | None) -> Outcome:
     match error:
         case TaskRefused() | LimitRefused():
             return Outcome.REFUSED
-        case AgentSetupError() | AgentError():
+        case AgentError():
             return Outcome.AGENT_ERROR
         case BudgetExhausted():
             return Outcome.BUDGET_EXHAUSTED
