@@ -12,7 +12,7 @@ from datetime import UTC, datetime
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Figure:
-    """One measured thing against its goal. `goal` is a sentence; `held` None where there is none."""
+    """One measured thing against its goal, a sentence; `held` None where there is none."""
 
     what: str
     value: str
@@ -30,10 +30,17 @@ def seconds(work: Callable[[], object]) -> float:
 def in_turn(
     ours: Callable[[], object], other: Callable[[], object], rounds: int
 ) -> tuple[float, float, float]:
-    """Medians of both in seconds and the median of the ratios ours/other, after one warm-up each."""
+    """Medians of both in seconds and the median of the ratios ours/other, after a warm-up each."""
+    return told_in_turn(lambda: seconds(ours), lambda: seconds(other), rounds)
+
+
+def told_in_turn(
+    ours: Callable[[], float], other: Callable[[], float], rounds: int
+) -> tuple[float, float, float]:
+    """The same for two that tell their figure themselves, whatever its unit."""
     ours()
     other()
-    pairs = [(seconds(ours), seconds(other)) for _ in range(rounds)]
+    pairs = [(ours(), other()) for _ in range(rounds)]
     return (
         statistics.median(a for a, _ in pairs),
         statistics.median(b for _, b in pairs),

@@ -26,6 +26,9 @@ class RawDocker:
     def call(self, method: str, path: str, body: Any = None) -> bytes:
         """One request; raises RuntimeError for a status from 400 on."""
         data = b"" if body is None else json.dumps(body).encode()
+        return self._send(method, path, data)
+
+    def _send(self, method: str, path: str, data: bytes) -> bytes:
         self._http.request(method, path, data, {"Content-Type": "application/json"})
         response = self._http.getresponse()
         answer = response.read()
@@ -48,18 +51,15 @@ class RawDocker:
         """Run a command to its end; return its raw stream."""
         asked = {"Cmd": argv, "AttachStdout": True, "AttachStderr": True}
         made = json.loads(self.call("POST", f"/containers/{container}/exec", asked))["Id"]
-        self._http.request(
-            "POST",
-            f"/exec/{made}/start",
-            json.dumps({"Detach": False}).encode(),
-            {"Content-Type": "application/json"},
-        )
-        return self._http.getresponse().read()
+        return self.call("POST", f"/exec/{made}/start", {"Detach": False})
 
     def put(self, container: str, archive: bytes, path: str) -> None:
         """Unpack a tar archive in the container."""
-        self._http.request("PUT", f"/containers/{container}/archive?path={path}", archive)
-        self._http.getresponse().read()
+        self._send("PUT", f"/containers/{container}/archive?path={path}", archive)
+
+    def commit(self, container: str) -> str:
+        """Make an image of a container, paused meanwhile; return its id."""
+        return str(json.loads(self.call("POST", f"/commit?container={container}&pause=1"))["Id"])
 
     def close(self, container: str) -> None:
         """Remove the container with its volumes."""

@@ -14,11 +14,11 @@ from concurrent.futures import ThreadPoolExecutor
 from pathlib import Path
 
 import anyio
-from benchmarks.pairs import Figure, cpu_s, in_turn, report
-from benchmarks.raw_docker import RawDocker
 from tests.run.conftest import live_sandbox
 from tests.run.gym import Gym, make_task
 
+from benchmarks.pairs import Figure, cpu_s, in_turn, report
+from benchmarks.raw_docker import RawDocker
 from mechagym.run.config import Pace
 from mechagym.sandbox.base import Sandbox
 
