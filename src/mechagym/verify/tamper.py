@@ -62,8 +62,8 @@ here=${{HERE%/}}; set --; IFS=:
 echo "path $PATH:/root/.local/bin"
 for dir in $PATH /root/.local/bin; do set -- "$@" {runners}; done
 unset IFS
-stat -L -c 'file %f %s:%Y:%Z %n' -- "$@" {configs} {startup}
-stat -c 'there %n' -- {" ".join(PLANTED)}
+stat -L -c 'file %f %s:%Y:%Z %n' -- "$@" {configs} {startup} 2>/dev/null
+stat -c 'there %n' -- {" ".join(PLANTED)} 2>/dev/null
 :
 """
 
