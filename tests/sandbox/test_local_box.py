@@ -211,6 +211,21 @@ async def test_a_box_that_died_says_so(sandbox):
             await box.put(b"", "/f")
 
 
+async def test_a_keeper_that_died_takes_its_boxes_along_and_is_replaced(sandbox):
+    async with sandbox.open(host_spec()) as box:
+        keeper = sandbox._plant.keeper
+        os.kill(keeper.pid, 9)
+        with anyio.fail_after(5):
+            while keeper.alive:
+                await anyio.sleep(0.01)
+        with pytest.raises(BoxDied):
+            await box.put(b"", "/f")
+        async with sandbox.open(host_spec()) as other:
+            assert await text(other, "echo on") == "on\n"
+    dead = box.instance.folder.box_id
+    await sandbox._plant.keeper.ask("remove", boxes=[dead])
+
+
 async def test_what_it_lacks_is_refused_before_anything_starts(sandbox, cache):
     with pytest.raises(LimitRefused, match="GPU"):
         async with sandbox.open(limited(gpus=1)):

@@ -14,8 +14,8 @@ from pathlib import Path
 
 import pytest
 
-from mechagym.errors import ImageError
-from mechagym.sandbox.base import BoxSpec, BuildImage, RegistryImage
+from mechagym.errors import ImageError, NoSpace
+from mechagym.sandbox.base import BoxSpec, BuildImage, HostRoot, RegistryImage
 from mechagym.sandbox.local import LocalSandbox
 from tests.sandbox.local_parts import NOTHING, engine_image, folders, needs_parts, text
 
@@ -249,3 +249,21 @@ async def test_a_build_runs_once_per_digest_and_fails_with_its_last_lines(sandbo
         await sandbox.prepare(BuildImage(context=context, digest="sha256:two"), print)
     assert "\n100" in caught.value.message
     assert "\n50\n" not in caught.value.message
+
+
+@pytest.mark.skipif(os.getuid() != 0, reason="only root can mount a small disk")
+async def test_a_full_disk_is_named(tmp_path):
+    disk = tmp_path / "disk"
+    disk.mkdir()
+    subprocess.run(["mount", "-t", "tmpfs", "-o", "size=24m", "none", str(disk)], check=True)
+    try:
+        small = LocalSandbox(cache=disk / "cache")
+        with pytest.raises(NoSpace, match=r"no space left in .*disk/cache"):
+            await small.prepare(RegistryImage(reference=engine_image()), print)
+        async with small.open(BoxSpec(image=HostRoot(), network=NOTHING)) as box:
+            with pytest.raises(NoSpace, match="disk/cache"):
+                await box.put(b"x" * 60_000_000, "/big")
+            await text(box, "rm -f /big; echo on")
+        await small.aclose()
+    finally:
+        subprocess.run(["umount", str(disk)], check=True)

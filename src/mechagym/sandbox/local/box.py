@@ -9,13 +9,14 @@ import os
 from collections.abc import AsyncIterator, Awaitable, Callable, Sequence
 from contextlib import asynccontextmanager
 from dataclasses import replace
+from errno import ENOENT
 from pathlib import Path
 from typing import Any
 
 import anyio
 from anyio.abc import TaskGroup
 
-from mechagym.errors import SandboxError
+from mechagym.errors import BoxDied, SandboxError
 from mechagym.records import BoxInfo
 from mechagym.sandbox.base import (
     Box,
@@ -26,11 +27,10 @@ from mechagym.sandbox.base import (
     TransferReport,
 )
 from mechagym.sandbox.local.instance import Instance
-from mechagym.sandbox.local.keeping import StepError
+from mechagym.sandbox.local.keeping import StepError, failed
 from mechagym.sandbox.local.rootfs import pour, wide_pipe
 from mechagym.sandbox.transfer import pack, threaded, unpack
 
-ENOENT = 2
 MAX_DEPTH = 120
 """Forks of forks: the names of so many layers fit into the page that mount(2) takes."""
 
@@ -178,22 +178,26 @@ class LocalBox:
             except Exception as error:  # noqa: BLE001 – raised below, not in a group
                 failure = error
 
-        fault: StepError | None = None
+        fault: SandboxError | None = None
         async with anyio.create_task_group() as tasks:
             tasks.start_soon(ours)
             try:
                 await self.instance.ask(step, [theirs], **request)
-            except StepError as error:
+            except SandboxError as error:
                 fault = error
             finally:
                 os.close(theirs)
-        if fault is not None and fault.errno == ENOENT and step == "read":
+        if isinstance(fault, BoxDied):
+            raise fault
+        if isinstance(fault, StepError) and fault.errno == ENOENT and step == "read":
             raise FileNotFoundError(ENOENT, "no such file in the box", request["source"])
         if failure is not None:
             raise failure
         if fault is not None:
             self.instance.check()
-            raise SandboxError(f"box {self.instance.box_id}: {fault.message}") from fault
+            assert isinstance(fault, StepError)
+            folder = self.instance.plant.keeper.folder
+            raise failed(f"box {self.instance.box_id}", fault, folder) from fault
 
 
 @asynccontextmanager

@@ -8,6 +8,7 @@ import anyio
 from mechagym.records import new_id
 from mechagym.sandbox.local import skeleton
 from mechagym.sandbox.local.bundle import PATH
+from mechagym.sandbox.local.keeping import StepError, failed
 from mechagym.sandbox.local.rootfs import Cache, Rootfs, Tree, short
 
 NOTE = "on the host's own root: what its Dockerfile starts FROM was not used"
@@ -28,6 +29,8 @@ async def host_rootfs(cache: Cache) -> Rootfs:
         try:
             await cache.keeper.ask("show_host", target=fresh, folders=folders)
             await cache.keeper.ask("move", source=fresh, target=layer)
+        except StepError as error:
+            raise failed("the host's root cannot be shown", error, cache.folder) from error
         finally:
             with anyio.CancelScope(shield=True):
                 await cache.keeper.ask("remove", boxes=[], folders=[fresh])

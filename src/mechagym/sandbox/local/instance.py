@@ -24,7 +24,7 @@ from mechagym.sandbox.base import BoxSpec, NetworkPolicy
 from mechagym.sandbox.lanes import LanePool, Machine
 from mechagym.sandbox.local import bundle, cgroups, syscalls, users
 from mechagym.sandbox.local.frozen import Hold
-from mechagym.sandbox.local.keeping import Keeper, StepError
+from mechagym.sandbox.local.keeping import Keeper, StepError, failed
 from mechagym.sandbox.local.network import Network, first_files
 from mechagym.sandbox.local.pipes import Pipes
 from mechagym.sandbox.local.plant import Plant
@@ -162,7 +162,10 @@ class Instance:
         self._folder = Folder(self.box_id, self.plant.keeper)
         for folder in (self._folder, *self.below):
             folder.users += 1
-        self._write_folder()
+        try:
+            self._write_folder()
+        except OSError as error:
+            raise failed(f"box {self.box_id}", error, self.plant.keeper.folder) from error
         if self.plant.groups:
             self.groups = cgroups.create(self.box_id, self.spec.limits, self.plant.groups)
         main, self._spare = self._main, self._spare = Pipes(), Pipes()
@@ -177,8 +180,9 @@ class Instance:
             self.pid, _ = await self.ask("start", [*given, *shown], **request)
             self._ended = os.pidfd_open(self.pid)
             self._hold = Hold(self.pid, self.groups)
-        except StepError as error:
-            raise SandboxError(f"box {self.box_id} does not start: {error.message}") from error
+        except (StepError, OSError) as error:
+            what = f"box {self.box_id} does not start"
+            raise failed(what, error, self.plant.keeper.folder) from error
         finally:
             for descriptor in shown:
                 os.close(descriptor)

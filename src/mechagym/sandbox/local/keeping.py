@@ -8,18 +8,20 @@ import array
 import json
 import os
 import pwd
+import select
 import socket
 import subprocess
 import sys
 import weakref
 from collections.abc import Sequence
 from contextlib import suppress
+from errno import ENOSPC
 from pathlib import Path
 from typing import Any
 
 import anyio
 
-from mechagym.errors import BoxDied, SandboxError, SandboxUnusable
+from mechagym.errors import BoxDied, NoSpace, SandboxError, SandboxUnusable
 
 IDS = 65_536
 ROOT_SHIFT = 1_500_000_000
@@ -36,6 +38,14 @@ class StepError(SandboxError):
     def __init__(self, message: str, *, errno: int | None = None) -> None:
         super().__init__(message)
         self.errno = errno
+
+
+def failed(what: str, error: "StepError | OSError", folder: Path) -> SandboxError:
+    """The error for a person: a full disk names its folder."""
+    if error.errno == ENOSPC:
+        return NoSpace(f"{what}: no space left in {folder}", remedy="mechagym clean --images")
+    said = error.message if isinstance(error, StepError) else str(error)
+    return SandboxError(f"{what}: {said}")
 
 
 class Keeper:
@@ -73,6 +83,13 @@ class Keeper:
                     raise BoxDied(f"the keeper of local boxes is gone: {error.strerror}") from error
             await anyio.wait_readable(answer)
             return _read_answer(step, answer)
+
+    @property
+    def alive(self) -> bool:
+        """Whether it still answers."""
+        poll = select.poll()
+        poll.register(self._ended, select.POLLIN)
+        return self._finalizers[0].alive and not poll.poll(0)
 
     async def close(self) -> None:
         """End it, wait until it has cleaned up; again is no error."""

@@ -11,6 +11,7 @@ import os
 from collections.abc import AsyncIterable, AsyncIterator
 from contextlib import asynccontextmanager, suppress
 from dataclasses import asdict, dataclass, field
+from errno import ENOSPC
 from pathlib import Path
 from typing import Any, Literal
 
@@ -18,9 +19,8 @@ import anyio
 
 from mechagym.errors import ImageError, NoSpace
 from mechagym.records import new_id
-from mechagym.sandbox.local.keeping import Keeper, StepError
+from mechagym.sandbox.local.keeping import Keeper, StepError, failed
 
-ENOSPC = 28
 PIPE_BYTES = 1024 * 1024
 _LOCK_PAUSE_S = 0.05
 
@@ -101,7 +101,7 @@ class Cache:
             await self.keeper.ask("unpack", [reader], target=fresh)
         except StepError as error:
             if error.errno == ENOSPC:
-                raise NoSpace(f"{self.folder}: no space to unpack an image") from error
+                raise failed("the image cannot be unpacked", error, self.folder) from error
             raise ImageError(f"the image cannot be unpacked: {error.message}") from error
         finally:
             os.close(reader)

@@ -79,9 +79,11 @@ class LocalSandbox:
         )
 
     async def plant(self) -> Plant:
-        """What boxes are made with; started at first use. Raises SandboxUnusable."""
+        """What boxes are made with; started at first use, again if it died. Raises
+        SandboxUnusable.
+        """
         async with self._starting:
-            if self._plant is None:
+            if self._plant is None or not self._plant.keeper.alive:
                 self._plant = await found(self._folder, self._wanted)
                 self._images = Images(
                     cache=Cache(self._plant.keeper),

@@ -265,7 +265,8 @@ def _run(argv: list[str], log: Path, told: int = 0) -> None:
     """Run the runtime; its last words, from byte `told` of its log, are the reason of a failure."""
     if subprocess.run(argv, check=False, close_fds=False).returncode:
         said = log.read_bytes()[told:].decode("utf-8", "replace").strip() if log.exists() else ""
-        raise StepFailed(said[-2000:] or f"{argv[0]} failed and says nothing")
+        once = "\n".join(dict.fromkeys(said.splitlines()))  # some log what they also print
+        raise StepFailed(once[-2000:] or f"{argv[0]} failed and says nothing")
 
 
 def _head(root: int, path: str) -> str | None:
