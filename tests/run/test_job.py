@@ -64,7 +64,7 @@ async def test_infra_faults_are_tried_again_kept_and_paid_for(memory_gym):
     memory_gym.sandbox = Flaky(memory_gym.sandbox, deaths=2)
     memory_gym.script = [
         Pay(input=100, output=10, cost_usd=0.25),
-        Exec(command="echo x > done.txt"),
+        Exec(command="echo x > done.txt; echo y > /logs/agent/log.txt"),
     ]
     record = await memory_gym.trial(make_task(memory_gym.root / "tasks"), "scripted")
     outcomes = [t.outcome for t in record.tries]
@@ -73,6 +73,7 @@ async def test_infra_faults_are_tried_again_kept_and_paid_for(memory_gym):
     assert record.spend.usage.tokens == 330
     folder = memory_gym.root / "jobs" / "job" / record.key.trial_name
     assert sorted(p.name for p in (folder / "tries").iterdir()) == ["001", "002", "003"]
+    assert len(list(folder.glob("tries/*/agent/log.txt"))) == 3, "each keeps its own evidence"
 
 
 async def test_a_fault_that_stays_is_an_infra_error_and_the_next_trial_runs(memory_gym):

@@ -1,7 +1,5 @@
 """An agent's task in our own process that outlives its deadline reaches the box no more."""
 
-from collections.abc import Callable
-
 import anyio
 import pytest
 
@@ -56,7 +54,7 @@ async def test_everything_is_refused_once_it_is_cut(tmp_path):
         await leash.put(b"x", "/app/a.txt")
         async with leash.fork() as fork:
             leash.cut()
-            uses: list[Callable] = [
+            uses = [
                 lambda: leash.exec(["true"], ExecOptions()),
                 lambda: leash.put(b"x", "/app/a.txt"),
                 lambda: leash.get("/app/a.txt", tmp_path / "a"),
