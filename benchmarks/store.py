@@ -1,23 +1,22 @@
-"""How quick the store is: events in, finished trials out, a long list filtered and sorted.
+"""How quick the store is, against fixed goals: events in, finished trials out, a long list
+filtered and sorted.
 
-    python benchmarks/store.py [URL]
-
-Prints one line per figure with its goal; exits 1 where a goal is missed.
+usage: python -m benchmarks.store [--url URL]
 """
 
-import sys
+import argparse
 import tempfile
 import time
 from collections.abc import Awaitable, Callable
 from dataclasses import replace
 from datetime import timedelta
-from pathlib import Path
 from statistics import median
 
 import anyio
 import anyio.lowlevel
 from sqlalchemy import bindparam, update
 
+from benchmarks.pairs import Figure, report
 from mechagym.events import MessageSaid, ToolReturned, TrialEnded, TryEnded, TryStarted
 from mechagym.records import Outcome, Phase, PhaseTime, Spend, TrialKey, TryRecord, Verdict, now
 from mechagym.store import JobRow, Store, TrialFilter, TrialPage
@@ -156,39 +155,40 @@ async def lists(store: Store) -> float:
     return slowest
 
 
-async def main(url: str) -> int:
-    """Measure and print."""
-    missed = 0
-
-    def show(what: str, value: float, unit: str, goal: float, *, above: bool = False) -> None:
-        nonlocal missed
-        good = value >= goal if above else value <= goal
-        missed += not good
-        sign, word = ("≥" if above else "≤"), ("" if good else "   MISSED")
-        print(f"{what:<44} {value:>10,.3f} {unit:<9} (goal {sign} {goal:,g}){word}")
-
+async def measured(url: str) -> list[Figure]:
+    """All figures, in one event loop."""
     async with Store.open(url) as store:
-        show("events sustained", await events_per_second(store), "events/s", 10_000, above=True)
+        figures = [_rate("events sustained", await events_per_second(store), 10_000)]
         emit = store.emitter("flush")
 
         async def one() -> None:
             emit(MessageSaid(text="x"))
             await store.flush()
 
-        show("flush of one event, median", await seconds(one, 100), "s", 0.02)
-        began = time.perf_counter()
-        await make_job(store, "ten", FINISHED)
-        print(
-            f"{'(10,000 trials run through the store)':<44} {time.perf_counter() - began:>10.3f} s"
-        )
-        show("list of 10,000 trials", await seconds(lambda: store.trials("ten"), 3), "s", 1)
-        show(
-            "10,000 finished trials loaded", await seconds(lambda: store.records("ten"), 3), "s", 2
-        )
+        figures.append(_time("flush of one event", await seconds(one, 100), 0.02))
+        made_s = await seconds(lambda: make_job(store, "ten", FINISHED))
+        figures.append(Figure(what="10,000 trials told by events", value=f"{made_s:.1f} s"))
+        listed_s = await seconds(lambda: store.trials("ten"), 3)
+        figures.append(_time("list of 10,000 trials", listed_s, 1))
+        loaded_s = await seconds(lambda: store.records("ten"), 3)
+        figures.append(_time("10,000 finished trials loaded, as a resume does", loaded_s, 2))
         await fill(store, "many", MANY - FINISHED)
-        show("a page of 100,000 trials, slowest of 21", await lists(store), "s", 0.05)
-    show("opening", await seconds(lambda: reopen(url), 5), "s", 0.1)
-    return 1 if missed else 0
+        paged_s = await lists(store)
+        figures.append(_time("a page of 100,000 trials, slowest of 21", paged_s, 0.05))
+    figures.append(_time("opening", await seconds(lambda: reopen(url), 5), 0.1))
+    return figures
+
+
+def _time(what: str, value: float, limit: float) -> Figure:
+    """Seconds with a goal."""
+    return Figure(
+        what=what, value=f"{value * 1000:,.1f} ms", goal=f"≤ {limit:g} s", held=value <= limit
+    )
+
+
+def _rate(what: str, value: float, least: float) -> Figure:
+    """Things per second with a goal."""
+    return Figure(what=what, value=f"{value:,.0f}/s", goal=f"≥ {least:,g}/s", held=value >= least)
 
 
 async def reopen(url: str) -> None:
@@ -197,7 +197,15 @@ async def reopen(url: str) -> None:
         pass
 
 
-if __name__ == "__main__":
+def main() -> None:
+    """Measure and print."""
+    parser = argparse.ArgumentParser(usage=(__doc__ or "").split("usage: ")[1])
+    parser.add_argument("--url", help="a database; default: a new SQLite file")
+    args = parser.parse_args()
     with tempfile.TemporaryDirectory() as folder:
-        target = sys.argv[1] if len(sys.argv) > 1 else str(Path(folder) / "mechagym.db")
-        sys.exit(anyio.run(main, target))
+        url = args.url or f"sqlite:///{folder}/store.db"
+        report("How quick the store is", anyio.run(measured, url))
+
+
+if __name__ == "__main__":
+    main()

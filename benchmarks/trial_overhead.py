@@ -4,8 +4,8 @@ The work is the same on both sides: a trivial solution, a trivial test. Ours doe
 `run` does, with journal, store, folder and verdict; the bare one creates, starts, executes twice
 and removes.
 
-usage: trial_overhead.py [--rounds N]      needs Docker and the image debian:bookworm-slim for its
-first half
+usage: python -m benchmarks.trial_overhead [--sandbox NAME] [--rounds N]
+needs Docker with the image debian:bookworm-slim
 """
 
 import argparse
@@ -92,7 +92,7 @@ def _row(what: str, timed: tuple[float, float, float], limit: float) -> Figure:
 
 def main() -> None:
     """Measure both backends."""
-    parser = argparse.ArgumentParser(description=__doc__)
+    parser = argparse.ArgumentParser(usage=(__doc__ or "").split("usage: ")[1])
     parser.add_argument("--rounds", type=int, default=9)
     parser.add_argument("--sandbox", action="append", choices=("docker", "local"))
     args = parser.parse_args()
