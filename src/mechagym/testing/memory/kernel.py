@@ -1,16 +1,15 @@
 """What a shell needs of its machine, and the few words that both use."""
 
 from collections.abc import Awaitable, Callable
-from typing import TYPE_CHECKING, Protocol
+from typing import Any, Protocol
 
 from mechagym.testing.memory.files import Tree
 from mechagym.testing.memory.process import Channel, Null, Process, Zeros
 
-if TYPE_CHECKING:
-    from mechagym.testing.memory.shell import Shell
-
 Fds = dict[int, tuple[Channel, bool]]
-Program = Callable[["Shell", list[str]], Awaitable[int]]
+Program = Callable[[Any, list[str]], Awaitable[int]]
+"""Takes the `Shell` that runs it and its argv; gives the status."""
+
 PROGRAM = b"#!the mini machine's own\n"
 """What stands in the file of a program of ours."""
 
