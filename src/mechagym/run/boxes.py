@@ -17,6 +17,7 @@ from mechagym.sandbox.base import (
     NetworkPolicy,
     RegistryImage,
 )
+from mechagym.tasks import model as tasks
 from mechagym.tasks.model import Environment, Step, Task
 
 
@@ -120,15 +121,15 @@ def _spec(task: Task, environment: Environment, image: Image, labels: Labels) ->
             gpus=environment.gpus,
         ),
         network=_network(environment, None, None),
-        healthcheck=_health(environment),
+        healthcheck=health(environment.healthcheck),
         labels=labels,
         compose=task.compose_file,
         os=environment.os,
     )
 
 
-def _health(environment: Environment) -> Healthcheck | None:
-    check = environment.healthcheck
+def health(check: tasks.Healthcheck | None) -> Healthcheck | None:
+    """A task's health check, the environment's or a step's, as a box is asked for it."""
     if check is None:
         return None
     return Healthcheck(

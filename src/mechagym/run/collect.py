@@ -5,9 +5,10 @@ trial.
 """
 
 import json
-from collections.abc import Iterable, Sequence
+from collections.abc import Iterable, Iterator, Sequence
 from collections.abc import Set as AbstractSet
-from dataclasses import asdict, dataclass, replace
+from contextlib import contextmanager
+from dataclasses import asdict, dataclass
 from pathlib import Path, PurePosixPath
 
 import anyio
@@ -45,18 +46,21 @@ class Depot:
 
     async def logs(self) -> None:
         """Copy what the agent left in its log folder to `agent/`."""
-        with anyio.move_on_after(COLLECT_S):
-            await self._copy(AGENT_LOGS, self.folder / "agent")
+        target = self.folder / "agent"
+        with self._bounded(AGENT_LOGS, target):
+            await self._copy(AGENT_LOGS, target)
 
     async def artifacts(
         self, wanted: Sequence[Artifact], present: AbstractSet[str]
     ) -> list[Collected]:
         """Copy the wanted artifacts that are present to `artifacts/`; a missing one is said."""
         done: list[Collected] = []
-        with anyio.move_on_after(COLLECT_S):
+        with self._bounded("artifacts", self.folder / "artifacts"):
             for artifact in wanted:
                 target = self.folder / "artifacts" / place_of(artifact)
-                if artifact.source not in present:
+                if artifact.service not in (None, "main"):
+                    self._refuse(artifact.source, target, f"no way into service {artifact.service}")
+                elif artifact.source not in present:
                     if artifact is not CONVENTION:
                         self._refuse(artifact.source, target, "not there, or an empty folder")
                 elif await self._copy(artifact.source, target):
@@ -83,6 +87,13 @@ class Depot:
         report = await unpack([packed.stdout], target, CAPS)
         self._tell(workdir, target, report)
         return not report.refused
+
+    @contextmanager
+    def _bounded(self, source: str, target: Path) -> Iterator[None]:
+        with anyio.move_on_after(COLLECT_S) as scope:
+            yield
+        if scope.cancelled_caught:
+            self._refuse(source, target, f"not all was copied within {COLLECT_S:g} s")
 
     async def _copy(self, source: str, target: Path) -> bool:
         try:
@@ -120,7 +131,7 @@ def place_of(artifact: Artifact) -> Path:
 def with_convention(declared: Iterable[Artifact]) -> list[Artifact]:
     """The declared artifacts and the folder that is always looked at."""
     unique = {(a.source, a.destination): a for a in declared}
-    return [replace(a) for a in unique.values()] + [CONVENTION]
+    return [*unique.values(), CONVENTION]
 
 
 def _inside(path: str) -> Path:

@@ -2,13 +2,13 @@
 network.
 """
 
-import anyio
-
 from mechagym.errors import LimitRefused, SandboxError
 from mechagym.events import Emit
+from mechagym.run import boxes
 from mechagym.sandbox.base import Box, ExecOptions, NetworkPolicy, SwitchesNetwork
+from mechagym.sandbox.health import wait_healthy
 from mechagym.sandbox.selftest import prove_network
-from mechagym.tasks.model import Healthcheck, Step
+from mechagym.tasks.model import Step
 
 _FOLDERS = "mkdir -p /logs/agent /logs/artifacts && chmod 0777 /logs/agent /logs/artifacts"
 _SETUP_S = 600.0
@@ -32,22 +32,8 @@ async def ready_step(box: Box, step: Step) -> None:
         if not done.ok:
             tail = (done.stdout + done.stderr).decode("utf-8", "replace")[-2000:]
             raise SandboxError(f"step {step.name}: setup.sh ended with {done.exit_code}\n{tail}")
-    if step.healthcheck is not None:
-        await wait_healthy(box, step.healthcheck)
-
-
-async def wait_healthy(box: Box, check: Healthcheck) -> None:
-    """Run the check until it succeeds. Raises SandboxError when its retries are used up."""
-    await anyio.sleep(check.start_period_s)
-    for attempt in range(check.retries):
-        if attempt:
-            await anyio.sleep(check.interval_s)
-        result = await box.exec(["sh", "-c", check.command], ExecOptions(timeout_s=check.timeout_s))
-        if result.ok:
-            return
-    raise SandboxError(
-        f"the box is not healthy after {check.retries} checks: {check.command}", reason="unhealthy"
-    )
+    if (check := boxes.health(step.healthcheck)) is not None:
+        await wait_healthy(box, check)
 
 
 async def enforce_network(box: Box, policy: NetworkPolicy, now: NetworkPolicy, emit: Emit) -> None:
