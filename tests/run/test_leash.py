@@ -1,5 +1,7 @@
 """An agent's task in our own process that outlives its deadline reaches the box no more."""
 
+from collections.abc import Awaitable, Callable
+
 import anyio
 import pytest
 
@@ -8,7 +10,7 @@ from mechagym.budget import Budget, Meter
 from mechagym.errors import AgentError
 from mechagym.run.leash import Leash
 from mechagym.run.stint import let_work
-from mechagym.sandbox.base import Box, ExecOptions
+from mechagym.sandbox.base import Box
 from tests.actors import open_box
 
 
@@ -54,14 +56,14 @@ async def test_everything_is_refused_once_it_is_cut(tmp_path):
         await leash.put(b"x", "/app/a.txt")
         async with leash.fork() as fork:
             leash.cut()
-            uses = [
-                lambda: leash.exec(["true"], ExecOptions()),
-                lambda: leash.put(b"x", "/app/a.txt"),
-                lambda: leash.get("/app/a.txt", tmp_path / "a"),
-                lambda: leash.adopt(fork),
-                lambda: leash.fork().__aenter__(),
-            ]
-            for use in uses:
-                with pytest.raises(AgentError, match="no longer its own"):
-                    await use()
+            await refused(lambda: leash.exec(["true"]))
+            await refused(lambda: leash.put(b"x", "/app/a.txt"))
+            await refused(lambda: leash.get("/app/a.txt", tmp_path / "a"))
+            await refused(lambda: leash.adopt(fork))
+            await refused(leash.fork().__aenter__)
             assert not await leash.alive()
+
+
+async def refused(use: Callable[[], Awaitable[object]]) -> None:
+    with pytest.raises(AgentError, match="no longer its own"):
+        await use()

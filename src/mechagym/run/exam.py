@@ -29,6 +29,9 @@ from mechagym.verify.base import Exam
 from mechagym.verify.hooks import run_hooks
 from mechagym.verify.reads import scan_reads
 
+_PATHS_AT_ONCE = 500
+"""More would not fit on a command line."""
+
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Left:
@@ -126,6 +129,7 @@ class Examiner:
         workspace = left.folder / "workspace"
         if workspace.is_dir():
             await room.put(workspace, room.info.workdir)
-        if left.changes.removed:
-            paths = [f"./{path}" for path in left.changes.removed]
+        gone = [f"./{path}" for path in left.changes.removed]
+        for first in range(0, len(gone), _PATHS_AT_ONCE):
+            paths = gone[first : first + _PATHS_AT_ONCE]
             await room.exec(["rm", "-f", "--", *paths], ExecOptions(user="root"))
