@@ -9,7 +9,7 @@ import pytest
 from mechagym.sandbox.base import Box, BoxSpec, RegistryImage, Sandbox
 from mechagym.tasks.model import Collect, Step, Task, VerifierSection
 
-IMAGE = RegistryImage(reference="mg-base:bookworm")
+IMAGE = RegistryImage(reference="debian:bookworm-slim")
 QUICK_BOXES = ("memory", pytest.param("local", marks=pytest.mark.live))
 BOXES = (*QUICK_BOXES, pytest.param("docker", marks=pytest.mark.live))
 

@@ -19,7 +19,7 @@ from mechagym.store import Store
 from tests.cli.conftest import Cli
 
 SANDBOX = "memory"
-IMAGE = "mg-base:bookworm"
+IMAGE = "debian:bookworm-slim"
 TEST = """\
 #!/bin/sh
 if [ "$(cat /app/greeting.txt)" = hello ]; then echo 1; else echo 0; fi > /logs/verifier/reward.txt

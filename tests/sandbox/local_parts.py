@@ -13,7 +13,7 @@ from mechagym.sandbox.local import runtime
 from mechagym.sandbox.local.box import LocalBox
 
 NOTHING = NetworkPolicy(mode="no-network")
-IMAGES = ("debian:bookworm-slim", "mg-base:bookworm")
+IMAGES = ("debian:bookworm-slim", "debian:bookworm-slim")
 
 
 def needs_parts() -> None:

@@ -9,7 +9,7 @@ from mechagym.sandbox.docker import DockerSandbox
 from mechagym.testing.conformance.sandbox import Rig, conformance_params, param_id, perform
 from mechagym.testing.conformance.subject import Check, Way
 
-BASE = "mg-base:bookworm"
+BASE = "debian:bookworm-slim"
 
 pytestmark = pytest.mark.live
 

@@ -1,4 +1,4 @@
-"""The Docker backend on a real engine. Needs an engine and the image `mg-base:bookworm`."""
+"""The Docker backend on a real engine. Needs an engine and the image `debian:bookworm-slim`."""
 
 import contextlib
 import json
@@ -32,7 +32,7 @@ from mechagym.sandbox.docker.images import reference_of
 from mechagym.sandbox.owner import owner_labels
 from mechagym.sandbox.processes import processes, stop_agent
 
-BASE = "mg-base:bookworm"
+BASE = "debian:bookworm-slim"
 IMAGE = RegistryImage(reference=BASE)
 NO_NETWORK = NetworkPolicy(mode="no-network")
 SPEC = BoxSpec(image=IMAGE, network=NO_NETWORK, limits=Limits(memory_mb=512, pids=200))
@@ -407,7 +407,7 @@ services:
     volumes: ["shared:/shared"]
     depends_on: {teller: {condition: service_healthy}}
   teller:
-    image: mg-base:bookworm
+    image: debian:bookworm-slim
     command: ["sh", "-c", "echo $$WORD >/shared/word; sleep 300"]
     environment: ["WORD=${UNSET:-told}"]
     volumes: ["shared:/shared", "./note.txt:/note.txt"]

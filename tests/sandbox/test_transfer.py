@@ -6,9 +6,10 @@ import resource
 import stat
 import subprocess
 import tarfile
-from collections.abc import Callable, Iterable, Iterator
+from collections.abc import AsyncIterator, Callable, Iterable, Iterator
 from contextlib import suppress
 from pathlib import Path
+from typing import Any
 
 import pytest
 from hypothesis import HealthCheck, given, settings
@@ -39,7 +40,7 @@ def archive(*entries: tarfile.TarInfo | tuple[tarfile.TarInfo, bytes], form: int
     return buffer.getvalue()
 
 
-def file(name: str, data: bytes = b"data", **fields: object) -> tuple[tarfile.TarInfo, bytes]:
+def file(name: str, data: bytes = b"data", **fields: Any) -> tuple[tarfile.TarInfo, bytes]:
     return entry(name, **fields), data
 
 
@@ -55,7 +56,7 @@ def jail(tmp_path: Path) -> Path:
 def outside(jail: Path) -> list[str]:
     top = jail.parent.parent
     return sorted(
-        f"{p.relative_to(top)} {p.lstat().st_mode:o} {p.read_bytes() if p.is_file() else ''}"
+        f"{p.relative_to(top)} {p.lstat().st_mode:o} {p.read_bytes() if p.is_file() else None!r}"
         for p in top.rglob("*")
         if jail not in (p, *p.parents)
     )
@@ -258,7 +259,7 @@ async def test_findings_are_capped(jail: Path):
 async def test_a_cancel_leaves_no_half_file(jail: Path):
     import anyio
 
-    async def slow():
+    async def slow() -> AsyncIterator[bytes]:
         yield entry("half", size=3 * 1024 * 1024).tobuf() + bytes(2 * 1024 * 1024)
         await anyio.sleep_forever()
 
