@@ -2,7 +2,6 @@
 
 import base64
 import gc
-import os
 import subprocess
 import sys
 from collections.abc import AsyncIterator
@@ -165,7 +164,7 @@ async def test_two_processes_on_one_job(memory_gym):
             assert other.stdout is not None
             assert other.stdout.readline() == b"running\n"
             memory_gym.script = [Hang()]
-            with pytest.raises(JobLocked, match=str(other.pid)):
+            with pytest.raises(JobLocked, match=str(other.pid)), anyio.fail_after(30):
                 await memory_gym.trial(task, "scripted")
         finally:
             other.kill()
@@ -253,15 +252,15 @@ async def test_a_thousand_trials_leave_nothing(memory_gym):
     gc.collect()
     process = psutil.Process()
     files, memory_mb = process.num_fds(), process.memory_info().rss / 2**20
+    tasks_before = len(anyio.get_running_tasks())
     memory_gym.seen.clear()
-    began_s = sum(os.times()[:2])
     report = await memory_gym.run([task], memory_gym.config("scripted", name="many", repeats=1000))
-    cpu_ms = (sum(os.times()[:2]) - began_s) * 1000 / 1000
     assert {t.outcome for t in report.trials} == {Outcome.PASSED}
     assert len(report.trials) == 1000
+    gc.collect()
     assert process.num_fds() <= files + 2
     assert process.memory_info().rss / 2**20 - memory_mb < 200
-    assert cpu_ms < 5, f"{cpu_ms:.1f} ms of controller time per trial"
+    assert len(anyio.get_running_tasks()) == tasks_before
 
 
 @pytest.mark.parametrize(("timeout_s", "told_s"), [(None, None), (100.0, 95.0), (1000.0, 985.0)])
