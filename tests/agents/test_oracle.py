@@ -6,7 +6,8 @@ import pytest
 
 from mechagym.agents.base import Context
 from mechagym.agents.nop import NopAgent
-from mechagym.agents.oracle import SHOWN_BYTES, OracleAgent
+from mechagym.agents.calls import SHOWN_BYTES
+from mechagym.agents.oracle import OracleAgent
 from mechagym.budget import Meter
 from mechagym.errors import AgentSetupError, ConfigError
 from mechagym.events import EventBody, ToolCalled, ToolReturned

@@ -9,15 +9,15 @@ from pathlib import Path
 
 from mechagym import __version__
 from mechagym.agents.base import AgentResult, Context
+from mechagym.agents.calls import run_told
 from mechagym.agents.options import check_options
 from mechagym.errors import AgentSetupError
-from mechagym.events import ToolCalled, ToolReturned
+from mechagym.events import ToolCalled
 from mechagym.sandbox.base import Box, ExecOptions
 from mechagym.sandbox.scripts import clear, lay, start
 from mechagym.tasks.model import Step, Task
 
 SOLUTION = "/solution"
-SHOWN_BYTES = 32 * 1024
 
 
 class OracleAgent:
@@ -40,26 +40,13 @@ class OracleAgent:
         step = next(step for step in self._task.steps if step.name == context.step)
         await clear(context.box, SOLUTION)
         await lay(context.box, [self._solution(step)], SOLUTION)
-        call_id = f"solution-{step.name}"
-        context.emit(
-            ToolCalled(call_id=call_id, tool="solution", arguments={"script": step.solution_entry})
+        entry = step.solution_entry
+        call = ToolCalled(
+            call_id=f"solution-{step.name}", tool="solution", arguments={"script": entry}
         )
-        result = await context.box.exec(
-            start(f"{SOLUTION}/{step.solution_entry}"),
-            ExecOptions(
-                env={"DEBIAN_FRONTEND": "noninteractive", **self._task.solution_env},
-                user=context.user,
-                limit_bytes=SHOWN_BYTES,
-            ),
-        )
-        context.emit(
-            ToolReturned(
-                call_id=call_id,
-                output=result.stdout.decode("utf-8", "replace"),
-                is_error=not result.ok,
-                duration_s=result.duration_s,
-            )
-        )
+        env = {"DEBIAN_FRONTEND": "noninteractive", **self._task.solution_env}
+        options = ExecOptions(env=env, user=context.user)
+        result = await run_told(context, call, start(f"{SOLUTION}/{entry}"), options)
         return AgentResult(turns=1, exit_code=result.exit_code)
 
     def _solution(self, step: Step) -> Path:

@@ -21,14 +21,13 @@ from pydantic import BaseModel, ConfigDict, Field, NonNegativeFloat, NonNegative
 
 from mechagym import __version__
 from mechagym.agents.base import AgentResult, Context
+from mechagym.agents.calls import run_told
 from mechagym.agents.options import check_options
 from mechagym.errors import AgentError, ConfigError
 from mechagym.events import AgentSpent, MessageSaid, ToolCalled, ToolReturned
 from mechagym.records import Spend, Usage, adapter
 from mechagym.sandbox.base import Box, ExecOptions
 from mechagym.tasks.model import Task
-
-SHOWN_BYTES = 32 * 1024
 
 
 class _Line(BaseModel):
@@ -164,34 +163,20 @@ class ScriptedAgent:
                 assert_never(action)
 
     async def _exec(self, action: Exec, context: Context) -> None:
-        call_id = self._call(context, "bash", {"command": action.command})
-        result = await context.box.exec(
-            ("sh", "-c", f"exec 2>&1\n{action.command}"),
-            ExecOptions(
-                user=action.user or context.user,
-                background=action.background,
-                limit_bytes=SHOWN_BYTES,
-            ),
-        )
-        context.emit(
-            ToolReturned(
-                call_id=call_id,
-                output=result.stdout.decode("utf-8", "replace"),
-                is_error=not action.background and not result.ok,
-                duration_s=result.duration_s,
-            )
-        )
+        call = self._call("bash", {"command": action.command})
+        argv = ("sh", "-c", f"exec 2>&1\n{action.command}")
+        options = ExecOptions(user=action.user or context.user, background=action.background)
+        await run_told(context, call, argv, options)
 
     async def _write(self, action: Write, context: Context) -> None:
-        call_id = self._call(context, "write", {"path": action.path, "text": action.text})
+        call = self._call("write", {"path": action.path, "text": action.text})
+        context.emit(call)
         await context.box.put(action.text.encode(), action.path)
-        context.emit(ToolReturned(call_id=call_id, output=f"wrote {action.path}"))
+        context.emit(ToolReturned(call_id=call.call_id, output=f"wrote {action.path}"))
 
-    def _call(self, context: Context, tool: str, arguments: dict[str, Any]) -> str:
+    def _call(self, tool: str, arguments: dict[str, Any]) -> ToolCalled:
         self._calls += 1
-        call_id = f"call-{self._calls}"
-        context.emit(ToolCalled(call_id=call_id, tool=tool, arguments=arguments))
-        return call_id
+        return ToolCalled(call_id=f"call-{self._calls}", tool=tool, arguments=arguments)
 
 
 def read_script(path: Path) -> tuple[Action, ...]:
