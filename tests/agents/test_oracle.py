@@ -5,8 +5,8 @@ from pathlib import Path
 import pytest
 
 from mechagym.agents.base import Context
-from mechagym.agents.nop import NopAgent
 from mechagym.agents.calls import SHOWN_BYTES
+from mechagym.agents.nop import NopAgent
 from mechagym.agents.oracle import OracleAgent
 from mechagym.budget import Meter
 from mechagym.errors import AgentSetupError, ConfigError
