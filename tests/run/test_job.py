@@ -16,7 +16,7 @@ import pytest
 from mechagym.agents.scripted import Exec, Hang, Pay, Say
 from mechagym.budget import Budget
 from mechagym.errors import BoxDied, ConfigError, JobLocked
-from mechagym.events import StopOp, ToolReturned
+from mechagym.events import ErrorRaised, EventBody, StopOp, ToolReturned, TryEnded
 from mechagym.records import Outcome
 from mechagym.run.config import Pace, Rules
 from mechagym.run.stint import told
@@ -101,6 +101,30 @@ async def test_a_torn_folder_is_written_again(memory_gym):
     result.write_text(whole[: len(whole) // 2])
     await memory_gym.trial(task)
     assert result.read_text() == whole
+
+
+async def test_a_folder_that_cannot_be_written_ends_no_job(memory_gym):
+    root = memory_gym.root / "tasks"
+    tasks = [make_task(root, "a"), make_task(root, "b")]
+    in_the_way: list[Path] = []
+
+    def block(_: str, body: EventBody) -> None:
+        if isinstance(body, TryEnded) and not in_the_way:
+            (folder,) = [p for p in (memory_gym.root / "jobs" / "job").iterdir() if p.is_dir()]
+            folder.rename(folder.with_name("kept"))
+            folder.write_text("a file where a folder should be")
+            in_the_way.append(folder)
+
+    memory_gym.pace, memory_gym.watcher = Pace(trials=1), block
+    report = await memory_gym.run(tasks, memory_gym.config("oracle"))
+    assert [trial.outcome for trial in report.trials] == [Outcome.PASSED, Outcome.PASSED]
+    assert any(
+        isinstance(b, ErrorRaised) and "resume job" in b.error.message for _, b in memory_gym.seen
+    )
+    (folder,) = in_the_way
+    folder.unlink()
+    await memory_gym.run(tasks, memory_gym.config("oracle"))
+    assert (folder / "result.json").is_file()
 
 
 async def test_another_config_is_not_a_resume(memory_gym):

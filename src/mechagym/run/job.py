@@ -18,10 +18,12 @@ import anyio
 import anyio.to_thread
 
 from mechagym.budget import LIMITS
-from mechagym.events import JobEnded, JobStarted, OpTaken, TrialEnded
+from mechagym.errors import NoSpace
+from mechagym.events import ErrorRaised, JobEnded, JobStarted, OpTaken, TrialEnded
 from mechagym.records import Outcome, TrialRecord, TryRecord, now
 from mechagym.run.engines.base import Engine
 from mechagym.run.kit import Kit
+from mechagym.run.outcome import error_record
 from mechagym.run.plan import TrialPlan
 from mechagym.run.trial import Try
 from mechagym.sandbox.base import ReapScope
@@ -54,22 +56,26 @@ class JobReport:
 class Job:
     """One process's work on a job."""
 
-    def __init__(self, row: JobRow, plans: Sequence[TrialPlan], kit: Kit, engine: Engine) -> None:
-        """`plans` are the trials that are still to be done; the row is claimed by us."""
+    def __init__(
+        self, row: JobRow, plans: Sequence[TrialPlan], *, kit: Kit, engine: Engine, retries: int
+    ) -> None:
+        """`plans` are the trials that are still to be done; the row is claimed by us.
+
+        `retries`: further tries after an infrastructure fault.
+        """
         self._row, self._plans, self._kit, self._engine = row, plans, kit, engine
+        self._retries = retries
         self._emit = kit.emitter(row.job_id)
         self._state: JobState = "finished"
         self._scope = anyio.CancelScope()
         self._before: dict[str, int] = {}
 
-    async def run(self, retries: int, *, resumed: bool) -> JobReport:
+    async def run(self, *, resumed: bool) -> JobReport:
         """Sweep up what dead owners left, then carry out all plans.
 
-        Ctrl-C once cancels in order, twice ends this process at once. `retries`: further tries
-        after an infrastructure fault.
+        Ctrl-C once cancels in order, twice ends this process at once.
         """
         started_at = now()
-        self._retries = retries
         rows = await self._kit.store.trials(self._row.job_id)
         self._before = {row.key.trial_id: row.tries for row in rows}
         self._emit(JobStarted(owner_pid=os.getpid(), trials=len(rows), resumed=resumed))
@@ -130,11 +136,20 @@ class Job:
         return record
 
     async def _keep(self, trial_id: str) -> None:
-        """Write the trial's folder from what the store holds: a fold that can be made again."""
+        """Write the trial's folder from what the store holds: a fold that can be made again.
+
+        So a folder that cannot be written is told and ends nothing; the next start tries again.
+        """
         await self._kit.store.flush()
         record = await self._kit.store.record(trial_id)
-        if record is not None:
+        if record is None:
+            return
+        try:
             await self._kit.write_trial(record)
+        except OSError as error:
+            remedy = f"make room there, then `mechagym jobs resume {self._row.name}` writes it"
+            told = NoSpace(f"{record.key.trial_name}: its folder: {error}", remedy=remedy)
+            self._emit(ErrorRaised(error=error_record(told)))
 
     def _spent_up(self) -> bool:
         return any(

@@ -74,8 +74,9 @@ async def run_job(
         sheet = _sheet(config, taken.row.job_id, tasks, parts.sandbox.name)
         parts = replace(parts, watch=redacted(parts.watch, redactor))
         kit = _kit(config, parts, store, JobFolder(config.folder, redactor, sheet))
-        job = Job(taken.row, taken.todo, kit, LocalEngine(config.pace.trials))
-        return await job.run(config.pace.retries, resumed=taken.resumed)
+        engine = LocalEngine(config.pace.trials)
+        job = Job(taken.row, taken.todo, kit=kit, engine=engine, retries=config.pace.retries)
+        return await job.run(resumed=taken.resumed)
 
 
 def redacted(watch: Watch, redactor: Redactor) -> Watch:

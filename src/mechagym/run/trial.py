@@ -46,13 +46,6 @@ class Try:
         self._plan, self._number, self._kit = plan, number, kit
         self._emit = kit.emitter(plan.key.trial_id, number)
         self._clock = PhaseClock(self._emit, queued_at=queued_at)
-        self._scene = Scene(
-            plan=plan,
-            kit=kit,
-            folder=kit.folder.try_dir(plan.key.trial_name, number),
-            emit=self._emit,
-            enter=self._clock.enter,
-        )
         self._course = Course()
         self._box: BoxInfo | None = None
         self._error: BaseException | None = None
@@ -92,10 +85,19 @@ class Try:
             try:
                 self._clock.enter(Phase.PREPARE)
                 await self._prepare(agent, box)
-                await StepRunner(self._scene, box, agent, meter).run(self._course)
+                await StepRunner(self._scene(), box, agent, meter).run(self._course)
             finally:
                 self._spend = meter.settled + meter.held
         self._emit(BoxClosed(box_id=box.info.box_id))
+
+    def _scene(self) -> Scene:
+        return Scene(
+            plan=self._plan,
+            kit=self._kit,
+            folder=self._kit.folder.try_dir(self._plan.key.trial_name, self._number),
+            emit=self._emit,
+            enter=self._clock.enter,
+        )
 
     def _admitted(self) -> BoxSpec:
         """The box's spec. Raises LimitRefused, before anything starts, where it cannot be given."""
