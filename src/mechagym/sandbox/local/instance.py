@@ -194,14 +194,15 @@ class Instance:
 
     def _write_folder(self) -> None:
         path = self.plant.keeper.folder / "boxes" / self.box_id
-        path.mkdir(mode=0o711)
         groups = cgroups.names(self.box_id, self.plant.groups)
         labels = {
             **owner_labels(self.spec.labels),
             GROUPS: ":".join(map(str, dict.fromkeys(groups.values()))),
             LAYERS: ":".join(self.layers),
         }
-        (path / "owner.json").write_text(json.dumps(labels), encoding="utf-8")
+        note = json.dumps(labels)
+        path.mkdir(mode=0o711)
+        (path / "owner.json").write_text(note, encoding="utf-8")
         (path / "config.json").write_text(json.dumps(self._config()), encoding="utf-8")
         if os.getuid() == 0:
             os.chown(path, self.plant.keeper.owner, self.plant.keeper.owner)

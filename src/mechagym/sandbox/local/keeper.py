@@ -77,6 +77,7 @@ class Keeper:
     def _fork(self, request: Request, files: list[int]) -> None:
         signal.pthread_sigmask(signal.SIG_BLOCK, {signal.SIGCHLD})
         if os.fork() == 0:
+            syscalls.die_with_parent()
             self.line.close()
             signal.signal(signal.SIGCHLD, signal.SIG_DFL)
             signal.pthread_sigmask(signal.SIG_UNBLOCK, {signal.SIGCHLD})

@@ -21,7 +21,10 @@ from mechagym.sandbox.local.keeping import Keeper
 from mechagym.sandbox.owner import describe, reapable
 
 HALF_MADE_S = 3600.0
-"""After so long a layer that is still being made, or a box without an owner, is nobody's."""
+"""After so long a layer that is still being made is nobody's."""
+
+OWNERLESS_S = 2.0
+"""After so long a box without a note is nobody's: the note is written right after the folder."""
 
 _BORN_WITHIN_S = 30.0
 _GONE_S = 2.0
@@ -94,7 +97,7 @@ def _left(folder: Path, scope: ReapScope) -> Iterator[Left]:
         try:
             labels = json.loads((box / "owner.json").read_text(encoding="utf-8"))
         except (OSError, ValueError):
-            if _age_s(box) > HALF_MADE_S and scope.job_id is None:
+            if _age_s(box) > OWNERLESS_S and scope.job_id is None:
                 yield Left(box, {})
             continue
         if reapable(labels, scope):

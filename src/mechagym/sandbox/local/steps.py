@@ -12,6 +12,7 @@ import shutil
 import signal
 import socket
 import subprocess
+import time
 from collections.abc import Callable
 from contextlib import suppress
 from pathlib import Path
@@ -21,6 +22,8 @@ from mechagym.sandbox.local import archive, skeleton, syscalls, unpacking
 
 Request = dict[str, Any]
 Answer = tuple[Any, list[int]]
+
+_TRIES, _PAUSE_S = 20, 0.05
 
 LOW_FILES = 32
 """Files that a child must not inherit are moved above this number."""
@@ -221,19 +224,23 @@ def kill_others() -> int:
 
 
 def clear_box(box: str, *, keep_owner: bool = False) -> None:
-    """Remove the folder of a box that runs no more.
+    """Remove the folder of a box that runs no more; the note whose it is goes last.
 
-    `keep_owner`: all but the note whose it is, for the reaper, who may remove control groups.
+    `keep_owner`: the note stays, for the reaper, who may remove control groups.
     """
-    folder = f"boxes/{box}"
-    if keep_owner:
-        for entry in Path(folder).glob("*"):
+    folder = Path("boxes", box)
+    for _ in range(_TRIES):  # a runtime that was cut off may still write
+        for entry in folder.glob("*"):
             if entry.is_dir():
                 shutil.rmtree(entry, ignore_errors=True)
             elif entry.name != "owner.json":
                 entry.unlink(missing_ok=True)
-    else:
+        if keep_owner:
+            return
         shutil.rmtree(folder, ignore_errors=True)
+        if not folder.exists():
+            return
+        time.sleep(_PAUSE_S)
 
 
 STEPS: dict[str, Callable[[Request, list[int]], Answer]] = {
