@@ -266,10 +266,10 @@ async def test_secrets_stand_in_no_argument_and_no_environment(sandbox):
         task_secret = ExecOptions(env={"TOKEN": "s3cr3t-value"}, background=True)
         await box.exec(["sleep", "30"], task_secret)
         mine = sandbox._plant.keeper.pid
-        host = os.stat("/proc/self/ns/pid").st_ino
+        host = Path("/proc/self/ns/pid").stat().st_ino
         for pid in [mine, *_children(mine)]:
             with suppress(FileNotFoundError, ProcessLookupError):  # it may end meanwhile
-                if os.stat(f"/proc/{pid}/ns/pid").st_ino == host:
+                if Path(f"/proc/{pid}/ns/pid").stat().st_ino == host:
                     for name in ("cmdline", "environ"):
                         assert b"s3cr3t-value" not in Path(f"/proc/{pid}/{name}").read_bytes()
 
