@@ -30,9 +30,17 @@ class Changes:
 
 
 def parse(text: str) -> Listing:
-    """Read `mode size mtime ctime ./path` lines; a line that is none (a cut) is passed over."""
+    """Read `mode size mtime ctime ./path` lines.
+
+    A line that is none (a cut) is passed over, and so is a path that leads out: `find` prints none,
+    but it may be the agent's.
+    """
     rows = (line.split(" ", 4) for line in text.splitlines())
-    return {row[4][2:]: " ".join(row[:4]) for row in rows if len(row) == 5 and row[4][:2] == "./"}
+    return {row[4][2:]: " ".join(row[:4]) for row in rows if len(row) == 5 and _inside(row[4])}
+
+
+def _inside(path: str) -> bool:
+    return path.startswith("./") and ".." not in path.split("/")
 
 
 def compare(before: Listing, after: Listing) -> Changes:
