@@ -9,7 +9,7 @@ from pathlib import Path
 
 import pytest
 from benchmarks.pairs import told_in_turn
-from benchmarks.sandbox import BACKENDS, Goal
+from benchmarks.sandbox import BACKENDS, Goal, Sizes, rows
 
 from tests.run.conftest import live_sandbox
 
@@ -132,3 +132,9 @@ def test_both_sides_are_told_in_turn_and_a_first_time_does_not_count():
 )
 def test_a_goal_holds_as_a_whole(goal: Goal, value: float, ratio: float, held: bool):
     assert goal.held(value, ratio) is held
+
+
+def test_without_quick_the_sizes_are_those_of_the_goals(tmp_path: Path):
+    said = " | ".join(row.what for row in rows(Sizes(), tmp_path, tmp_path))
+    for size in ("32 boxes", "64 boxes", "20 files, 1 MB", "2,000 files, 200 MB", "500 MB"):
+        assert size in said
