@@ -117,6 +117,7 @@ def start(folder: Path) -> Keeper:
     try:
         with theirs:
             argv = [sys.executable, "-P", "-m", __package__ + ".keeper", str(theirs.fileno())]
+            argv.append(str(folder))  # for whoever reads the list of processes
             env = {"PATH": os.defpath + ":/usr/sbin:/sbin", "PYTHONPATH": ":".join(sys.path)}
             subprocess.run(
                 argv,
