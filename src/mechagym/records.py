@@ -7,6 +7,7 @@ an old record always loads, so fields are only ever added, with a default.
 import json
 import secrets
 import string
+from collections.abc import Callable
 from dataclasses import asdict, dataclass, field
 from datetime import UTC, datetime
 from enum import StrEnum
@@ -313,6 +314,19 @@ def to_json(value: object) -> str:
 def from_json(shape: type[T], text: str | bytes) -> T:
     """Read what `to_json` wrote. Raises pydantic's ValidationError."""
     return cast("T", adapter(shape).validate_json(text))
+
+
+def over_strings(value: Json, change: Callable[[str], str]) -> Json:
+    """A JSON value with `change` put over its strings, keys too: it stays JSON whatever comes."""
+    match value:
+        case str():
+            return change(value)
+        case list() | tuple():
+            return [over_strings(item, change) for item in value]
+        case dict():
+            return {change(str(key)): over_strings(item, change) for key, item in value.items()}
+        case _:
+            return value
 
 
 def to_dict(value: Any) -> dict[str, Any]:

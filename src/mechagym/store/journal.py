@@ -21,7 +21,7 @@ from sqlalchemy.exc import IntegrityError, OperationalError, SQLAlchemyError
 
 from mechagym.errors import StoreError
 from mechagym.events import Emit, EventBody, TrialEnded, body_to_json
-from mechagym.records import now
+from mechagym.records import now, over_strings
 from mechagym.store.database import Database
 from mechagym.store.folds import FOLDED, Told, fold
 from mechagym.store.tables import events
@@ -219,19 +219,7 @@ def clean(payload: str, redact: Redact) -> str:
     """Redact JSON: in its strings only, so that it stays JSON whatever a secret looks like."""
     if redact(payload) == payload:
         return payload
-    return json.dumps(_walk(json.loads(payload), redact), ensure_ascii=False)
-
-
-def _walk(value: Any, redact: Redact) -> Any:
-    match value:
-        case str():
-            return redact(value)
-        case list():
-            return [_walk(item, redact) for item in value]
-        case dict():
-            return {redact(key): _walk(item, redact) for key, item in value.items()}
-        case _:
-            return value
+    return json.dumps(over_strings(json.loads(payload), redact), ensure_ascii=False)
 
 
 def _dump(body: EventBody) -> str:

@@ -15,6 +15,7 @@ from typing import Any
 from urllib.parse import quote, quote_plus
 
 from mechagym.errors import ConfigError
+from mechagym.records import over_strings
 from mechagym.trajectory.words import is_ours
 
 MIN_CHARS = 6
@@ -65,15 +66,7 @@ class Redactor:
 
     def value(self, value: Any) -> Any:
         """Redact a JSON value: in its strings only, so that it stays what it is."""
-        match value:
-            case str():
-                return self.text(value)
-            case list() | tuple():
-                return [self.value(item) for item in value]
-            case dict():
-                return {self.text(str(key)): self.value(item) for key, item in value.items()}
-            case _:
-                return value
+        return over_strings(value, self.text)
 
     def line(self, line: str) -> str:
         """Redact a JSON text: in its strings only, so that it stays JSON whatever a secret is."""
