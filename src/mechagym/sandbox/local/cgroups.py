@@ -82,6 +82,14 @@ class Groups:
             await anyio.sleep(_PAUSE_S)
 
 
+def thaw(folder: Path) -> None:
+    """Let go what a group holds: what is frozen cannot be killed."""
+    for name, value in (("freezer.state", "THAWED"), ("cgroup.freeze", "0")):
+        with suppress(OSError):
+            if (folder / name).exists():
+                (folder / name).write_text(value, encoding="utf-8")
+
+
 async def remove(folder: Path) -> bool:
     """Remove one group, waiting for its last process at most 2 s; returns whether it is gone."""
     deadline = time.monotonic() + _GONE_S

@@ -58,6 +58,8 @@ async def reap(folder: Path, scope: ReapScope, keepers: Keepers) -> list[Removed
     if scope.dry_run or not removed:
         return removed
     for left in found:
+        for group in _groups(left):
+            cgroups.thaw(group)
         _kill(left.folder)
         for group in _groups(left):
             await cgroups.remove(group)
