@@ -43,6 +43,20 @@ async def open_box(name: str) -> AsyncIterator[Box]:
         yield box
 
 
+@pytest.fixture(params=BOXES)
+async def box(request: pytest.FixtureRequest) -> AsyncIterator[Box]:
+    """A box of each kind; it closes with the test."""
+    async with open_box(request.param) as opened:
+        yield opened
+
+
+@pytest.fixture(params=QUICK_BOXES)
+async def quick_box(request: pytest.FixtureRequest) -> AsyncIterator[Box]:
+    """A box of the backends that open one at once, for what does not depend on the backend."""
+    async with open_box(request.param) as opened:
+        yield opened
+
+
 def make_task(
     folder: Path,
     files: Mapping[str, str],
