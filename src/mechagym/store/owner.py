@@ -47,9 +47,7 @@ def _started(pid: int) -> str | None:
             stat = Path(f"/proc/{pid}/stat").read_text(encoding="utf-8", errors="replace")
         except OSError:
             return None
-        fields = stat.rpartition(")")[
-            2
-        ].split()  # the name may hold anything, so count from its end
+        fields = stat.rpartition(")")[2].split()  # the name before it may hold anything
         return None if fields[0] in "ZX" else fields[19]
     line = subprocess.run(
         ["ps", "-o", "lstart=", "-p", str(pid)], capture_output=True, text=True, check=False

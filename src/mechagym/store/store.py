@@ -188,7 +188,5 @@ class Store:
         with self._claims:
             claimed = sorted(self._claimed)
         if claimed:
-            with suppress(
-                StoreError
-            ):  # the next is soon; a disk that stays full is told by `flush`
+            with suppress(StoreError):  # the next is soon; a disk that stays full `flush` tells
                 self._database.write_now(lambda c: changes.beat(c, claimed))
