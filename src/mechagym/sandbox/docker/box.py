@@ -31,12 +31,12 @@ from mechagym.sandbox.docker.engine import Engine, EngineError
 from mechagym.sandbox.docker.images import Facts
 from mechagym.sandbox.docker.networks import BoxNetwork
 from mechagym.sandbox.docker.spelling import DONE, spelled
+from mechagym.sandbox.lane import same_user
 from mechagym.sandbox.owner import MARK
 from mechagym.sandbox.transfer import pack, threaded, unpack
 
 _PLAIN = ExecOptions()
 _CAPS = TransferCaps()
-_ROOTS = {"root", "0", "root:root", "0:0"}
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -130,7 +130,7 @@ class DockerBox:
 
     async def exec(self, argv: Sequence[str], options: ExecOptions = _PLAIN) -> ExecResult:
         """Run a command; see `Box.exec`."""
-        if options.user is not None and self._is_own(options.user):
+        if options.user is not None and same_user(options.user, self.plan.user):
             options = replace(options, user=None)
         if self.network.env:
             options = replace(options, env={**self.network.env, **options.env})
@@ -146,7 +146,7 @@ class DockerBox:
         A little is spelled out to a shell; an archive lands at `/`, its entry named as the target.
         """
         path = self._absolute(target)
-        if self._is_own("root") and (text := spelled(source, path)) is not None:
+        if same_user("root", self.plan.user) and (text := spelled(source, path)) is not None:
             with suppress(SandboxError):
                 if await self.container.pool.script(text) == DONE:
                     return
@@ -214,9 +214,6 @@ class DockerBox:
     @property
     def _archive(self) -> str:
         return f"/containers/{self.container.name}/archive"
-
-    def _is_own(self, user: str) -> bool:
-        return user == self.plan.user or {user, self.plan.user} <= _ROOTS
 
     def _absolute(self, path: str) -> str:
         return posixpath.normpath(posixpath.join(self.plan.workdir, path))

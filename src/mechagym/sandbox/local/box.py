@@ -26,6 +26,7 @@ from mechagym.sandbox.base import (
     TransferCaps,
     TransferReport,
 )
+from mechagym.sandbox.lane import same_user
 from mechagym.sandbox.local.instance import Instance
 from mechagym.sandbox.local.keeping import StepError, failed
 from mechagym.sandbox.local.rootfs import pour, wide_pipe
@@ -67,6 +68,8 @@ class LocalBox:
         assert pool is not None
         if network is not None and network.env:
             options = replace(options, env={**network.env, **options.env})
+        if options.user is not None and same_user(options.user, self.info.user):
+            options = replace(options, user=None)
         return await pool.exec(argv, options)
 
     async def retire(self) -> None:

@@ -96,6 +96,8 @@ def _born(pid: int) -> float:
 
 def _left(folder: Path, scope: ReapScope) -> Iterator[Left]:
     for box in _entries(folder / "boxes"):
+        if not box.is_dir():
+            continue
         try:
             labels = json.loads((box / "owner.json").read_text(encoding="utf-8"))
         except (OSError, ValueError):
