@@ -96,14 +96,18 @@ class Instance:
         opened them.
         """
         services = anyio.create_task_group()
-        with anyio.CancelScope(shield=True):
+        with anyio.CancelScope(shield=True) as scope:
             await services.__aenter__()
             try:
                 main = await self._start(services)
                 first = main if self._is_root else None
                 async with LanePool(self._machine(), first) as self.pool:
                     task_status.started()
-                    await self._stop.wait()
+                    scope.shield = False  # who was cancelled while it started never says stop
+                    try:
+                        await self._stop.wait()
+                    finally:
+                        scope.shield = True
             except ExceptionGroup as group:
                 if self.pool is None:
                     what = f"box {self.box_id} does not start: {group.exceptions[0]}"
