@@ -56,7 +56,7 @@ async def readlink(shell: Shell, argv: list[str]) -> int:
 
 async def stat_(shell: Shell, argv: list[str]) -> int:
     """`stat [-L] -c FORMAT PATH…` with %f %s %Y %Z %n %a %F."""
-    flags, paths, form = parted(["", *argv[1:]], "cL")
+    flags, paths, form = parted(argv, "c")
     status = 0
     for path in paths:
         try:

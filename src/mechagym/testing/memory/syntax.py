@@ -358,6 +358,8 @@ class _Parser:
         self.at = operator.end()
         default = self.quoted(end="}")
         self.at += 1
+        if operator[0][:1] in ("%", "#"):  # a pattern, also within double quotes
+            default = tuple(p._replace(quoted=False) if p.kind == "text" else p for p in default)
         return Piece("var", name, quoted, operator[0], default)
 
     def _braced_name(self, *, close: bool = True) -> str:
