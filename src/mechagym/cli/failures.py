@@ -98,7 +98,9 @@ def _crash(error: BaseException) -> Failure:
         folder = config.data_dir() / "crashes"
         folder.mkdir(parents=True, exist_ok=True)
         report = folder / f"{at:%Y%m%dT%H%M%S}-{type(error).__name__}.txt"
-        report.write_text(f"{at.isoformat()}\n{' '.join(sys.argv)}\n\n{text}", encoding="utf-8")
+        # of the command line only its first word: an option's value may be a secret
+        command = " ".join(word for word in sys.argv[1:2] if not word.startswith("-"))
+        report.write_text(f"{at.isoformat()}\nmechagym {command}\n\n{text}", encoding="utf-8")
     except OSError as refused:
         return Failure(what, remedy=f"no report could be kept ({refused}):\n{text}")
     return Failure(what, remedy=f"this is a fault of ours; the report is {report}")

