@@ -206,7 +206,7 @@ async def test_a_damaged_layout_says_so_and_leaves_nothing(sandbox, tmp_path, ca
     huge = layout_of(tmp_path / "huge", [entry("file", uid=70_000)])
     with pytest.raises(ImageError, match="owner 70000"):
         await sandbox.prepare(RegistryImage(reference=huge), print)
-    assert not [path for path in (cache / "layers").iterdir() if path.name.startswith("new-")]
+    assert not list((cache / "layers").glob("new-*"))
 
 
 async def test_an_image_nobody_has_is_an_image_error(sandbox):

@@ -98,7 +98,8 @@ class Cache:
 
     async def _unpack(self, reader: int, fresh: str) -> None:
         try:
-            await self.keeper.ask("unpack", [reader], target=fresh)
+            with anyio.CancelScope(shield=True):  # it ends with its input, and then can be removed
+                await self.keeper.ask("unpack", [reader], target=fresh)
         except StepError as error:
             if error.errno == ENOSPC:
                 raise failed("the image cannot be unpacked", error, self.folder) from error
