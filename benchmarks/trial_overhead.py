@@ -21,6 +21,7 @@ from benchmarks.pairs import Figure, cpu_s, in_turn, report
 from benchmarks.raw_docker import RawDocker
 from mechagym.run.config import Pace
 from mechagym.sandbox.base import Sandbox
+from mechagym.testing.memory import MemorySandbox
 
 IMAGE = "debian:bookworm-slim"
 SOLVE = "echo solved > /app/done.txt"
@@ -67,7 +68,7 @@ def against_raw(name: str, rounds: int) -> list[Figure]:
         ours.cpu_ms.clear()
         many = in_turn(lambda: ours(20, 8), raw_20, max(2, rounds // 3))
         cpu_ms = sorted(ours.cpu_ms)[len(ours.cpu_ms) // 2]
-    limits = {"docker": (1.3, 1.2), "local": (0.25, 0.25)}[name]
+    limits = {"docker": (1.3, 1.2), "local": (None, None)}[name]
     return [
         _row(f"{name}, one trial", one, limits[0]),
         _row(f"{name}, 20 trials, 8 at once", many, limits[1]),
@@ -80,13 +81,27 @@ def against_raw(name: str, rounds: int) -> list[Figure]:
     ]
 
 
-def _row(what: str, timed: tuple[float, float, float], limit: float) -> Figure:
+def in_memory(trials: int) -> Figure:
+    """The CPU of a trial whose box is in our own process, its interpreted shell included."""
+    with tempfile.TemporaryDirectory() as root:
+        ours = Ours(MemorySandbox(), Path(root))
+        ours(1, 1)
+        ours(trials, 8)
+    return Figure(
+        what="memory, CPU per trial, the box's own shell included",
+        value=f"{ours.cpu_ms[-1]:.1f} ms",
+        goal="≤ 5 ms",
+        held=ours.cpu_ms[-1] <= 5,
+    )
+
+
+def _row(what: str, timed: tuple[float, float, float], limit: float | None) -> Figure:
     ours_s, raw_s, ratio = timed
     return Figure(
         what=what,
         value=f"{ours_s:.3f} s, bare API {raw_s:.3f} s: {ratio:.2f} ×",
-        goal=f"≤ {limit:g} × the bare API",
-        held=ratio <= limit,
+        goal=f"≤ {limit:g} × the bare API" if limit else "",
+        held=ratio <= limit if limit else None,
     )
 
 
@@ -99,6 +114,7 @@ def main() -> None:
     figures: list[Figure] = []
     for name in args.sandbox or ("docker", "local"):
         figures += against_raw(name, args.rounds)
+    figures.append(in_memory(300))
     report("What a trial costs beyond its work", figures)
 
 
