@@ -77,7 +77,7 @@ def test_all_kinds_are_there():
     assert separate == ["one-file-report"]
     assert tasks["one-file-report"].artifacts
     closed = [n for n, t in tasks.items() if t.environment.network == "no-network"]
-    assert closed == ["timetable-offline"]
+    assert closed == sorted(tasks)  # the demo runs where no way out can be had
 
 
 @pytest.mark.live
