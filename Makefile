@@ -45,5 +45,5 @@ parts-test:
 	touch $@
 
 .venv/.installed-dev: pyproject.toml | .venv/bin/python
-	$(BIN)/python -m pip install -q -e '.[dev,postgres]'
+	$(BIN)/python -m pip install -q -e '.[dev,models,postgres]'
 	touch $@ .venv/.installed

@@ -1,15 +1,7 @@
-"""Events and ops: everything that happened, and everything a person asked for.
+"""What happens in a trial, from its first record to its verdict."""
 
-An event is immutable and numbered within its subject (a trial or a job); every record, trajectory,
-cost figure and screen is a fold over events. Old ones always load: kinds are never renamed, fields
-only added with a default.
-"""
-
-from collections.abc import Callable
 from dataclasses import dataclass, field
-from datetime import datetime
-from functools import cache
-from typing import Annotated, Any, Literal, cast
+from typing import Literal
 
 from mechagym.records import (
     BoxInfo,
@@ -17,12 +9,9 @@ from mechagym.records import (
     Json,
     Outcome,
     Phase,
-    Spend,
     TamperFinding,
     TryRecord,
     Verdict,
-    adapter,
-    to_json,
 )
 
 
@@ -149,15 +138,6 @@ class ToolReturned:
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
-class AgentSpent:
-    """What model calls of this agent cost since the last such event."""
-
-    spend: Spend
-    model: str | None = None
-    kind: Literal["agent_spent"] = "agent_spent"
-
-
-@dataclass(frozen=True, slots=True, kw_only=True)
 class AgentStopped:
     """The agent is dead; `killed` are its processes, `kept` the services the task may need."""
 
@@ -221,117 +201,3 @@ class TrialEnded:
     outcome: Outcome
     tries: int
     kind: Literal["trial_ended"] = "trial_ended"
-
-
-@dataclass(frozen=True, slots=True, kw_only=True)
-class BudgetWarned:
-    """A meter passed 75 or 90 percent of a limit; once per meter and limit."""
-
-    limit: Literal["usd", "tokens", "seconds", "turns"]
-    percent: int
-    spent: float
-    of: float
-    kind: Literal["budget_warned"] = "budget_warned"
-
-
-@dataclass(frozen=True, slots=True, kw_only=True)
-class JobStarted:
-    """A process took the job; `resumed` tells a first start from a continuation."""
-
-    owner_pid: int
-    trials: int
-    resumed: bool = False
-    kind: Literal["job_started"] = "job_started"
-
-
-@dataclass(frozen=True, slots=True, kw_only=True)
-class JobEnded:
-    """The process is done with the job."""
-
-    state: Literal["finished", "cancelled", "stopped"]
-    kind: Literal["job_ended"] = "job_ended"
-
-
-@dataclass(frozen=True, slots=True, kw_only=True)
-class OpTaken:
-    """A person's op was applied or refused, with the reason."""
-
-    op_id: int
-    op: str
-    applied: bool
-    detail: str = ""
-    kind: Literal["op_taken"] = "op_taken"
-
-
-EventBody = (
-    TryStarted
-    | PhaseStarted
-    | PhaseEnded
-    | ImageProgressed
-    | BoxOpened
-    | BoxClosed
-    | NetworkProved
-    | StepStarted
-    | AgentStarted
-    | MessageSaid
-    | ToolCalled
-    | ToolReturned
-    | AgentSpent
-    | AgentStopped
-    | ArtifactCollected
-    | TamperFound
-    | VerdictReached
-    | ErrorRaised
-    | TryEnded
-    | TrialEnded
-    | BudgetWarned
-    | JobStarted
-    | JobEnded
-    | OpTaken
-)
-
-Emit = Callable[[EventBody], None]
-"""Hand over an event: never blocks, never fails; the store writes it within 100 ms."""
-
-
-@dataclass(frozen=True, slots=True, kw_only=True)
-class Event:
-    """A body with its place: `seq` counts from 1 within the subject, without gaps.
-
-    `subject` is a trial id or a job id; `try_number` is 0 for what is not part of a try.
-    """
-
-    subject: str
-    seq: int
-    at: datetime
-    body: EventBody
-    try_number: int = 0
-
-
-@dataclass(frozen=True, slots=True, kw_only=True)
-class StopOp:
-    """End the job: `drain` lets running trials finish, else they are cancelled."""
-
-    drain: bool = False
-    kind: Literal["stop"] = "stop"
-
-
-Op = StopOp
-"""A command from a person, polled by the job between steps. A union once there are more."""
-
-
-def body_to_json(body: EventBody) -> str:
-    """One line of JSON; `kind` is the tag."""
-    return to_json(body)
-
-
-def body_from_json(text: str | bytes) -> EventBody:
-    """Read what `body_to_json` wrote, today or long ago. Raises pydantic's ValidationError."""
-    return cast("EventBody", _bodies().validate_json(text))
-
-
-@cache
-def _bodies() -> Any:
-    from pydantic import Field
-
-    return adapter(Annotated[EventBody, Field(discriminator="kind")])
