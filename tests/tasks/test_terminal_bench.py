@@ -101,6 +101,56 @@ def test_the_exit_code_becomes_the_reward(tmp_path: Path, code: int, reward: str
     assert (tmp_path / "logs/reward.txt").read_text().strip() == reward
 
 
+SWEBENCH = "task.yaml", TASK_YAML.replace("pytest", "swebench")
+
+
+@pytest.mark.parametrize(
+    ("said", "reward"),
+    [
+        ("SWEBench results starts here\nPASSED\nSWEBench results ends here", "1"),
+        ("SWEBench results starts here\nFAILED\nSWEBench results ends here", "0"),
+        ("PASSED\nSWEBench results starts here\nFAILED", "0"),
+        ("it broke", "0"),
+    ],
+)
+def test_a_script_that_always_ends_well_is_judged_by_its_word(
+    tmp_path: Path, said: str, reward: str
+):
+    script = f"printf '%s\\n' '{said}'\n"
+    folder = old_task(tmp_path / "t", {"run-tests.sh": script, SWEBENCH[0]: SWEBENCH[1]})
+    step = load_task(folder, cache=tmp_path / "cache").steps[0]
+    moved = (step.tests_dir / "test.sh").read_text().replace("/logs/verifier", f"{tmp_path}/logs")
+    moved = moved.replace("/tests/", f"{step.tests_dir}/")
+    done = subprocess.run(["bash", "-c", moved], check=True, capture_output=True, text=True)
+    assert done.stdout.strip() == said
+    assert (tmp_path / "logs/reward.txt").read_text().strip() == reward
+
+
+LIMITED = """\
+    deploy: {resources: {limits: {cpus: '1.5', memory: 2gb}}}
+    tty: true
+    stdin_open: true
+    restart: "no"
+"""
+
+
+def test_limits_are_the_environments_and_need_no_overlay(tmp_path: Path):
+    folder = old_task(tmp_path / "t", {"docker-compose.yaml": COMPOSE + LIMITED})
+    task = load_task(folder, cache=tmp_path / "cache")
+    assert task.compose_file is None
+    assert (task.environment.cpus, task.environment.memory_mb) == (1.5, 2048)
+
+
+def test_what_was_mounted_from_the_task_is_copied_into_the_image(tmp_path: Path):
+    mounts = "      - ./:/app\n      - ./data/in.txt:/in:ro\n      - ./tests:/tests\n"
+    folder = old_task(tmp_path / "t", {"docker-compose.yaml": COMPOSE + mounts})
+    task = load_task(folder, cache=tmp_path / "cache")
+    assert task.compose_file is None
+    assert task.dockerfile
+    ends = 'COPY [".", "/app"]\nCOPY ["data/in.txt", "/in"]\n'
+    assert task.dockerfile.read_text().endswith(f"# what was mounted here\n{ends}")
+
+
 def test_side_services_stay_in_an_overlay(tmp_path: Path):
     compose = COMPOSE + "    depends_on: [db]\n  db:\n    build: ./db\nnetworks: {n: {}}\n"
     folder = old_task(
@@ -160,6 +210,8 @@ def test_older_spellings(tmp_path: Path):
         ("task.yaml", b"\xff", r"task\.yaml:1: not UTF-8"),
         ("docker-compose.yaml", "services: 5", r"docker-compose\.yaml:1: services"),
         ("docker-compose.yaml", "services: {a: {build: ../x}}", "must stay in the task folder"),
+        ("docker-compose.yaml", "services: {a: {cpus: many}}", "cpus must be a number"),
+        ("docker-compose.yaml", "services: {a: {mem_limit: much}}", "memory must be a size"),
         ("solution.yaml", "{a: b}", r"solution\.yaml:1: "),
         ("tests/test.sh", "", "taken by the entry point"),
     ],

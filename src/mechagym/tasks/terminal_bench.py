@@ -1,10 +1,12 @@
 """Terminal-Bench 1 tasks (`task.yaml`, `run-tests.sh`, `solution.sh`, `docker-compose.yaml`).
 
-One is rewritten as a Harbor folder: the tests' exit code becomes the reward, the compose service
-`client` becomes `main` (and no compose file where there is nothing else), and the build context
-loses what the agent must not see.
+One is rewritten as a Harbor folder: the tests' exit code becomes the reward (for `swebench`, whose
+script ends well in any case, the word that it prints), the compose service `client` becomes `main`
+(and no compose file where there is nothing else), and the build context loses what the agent must
+not see.
 """
 
+import json
 import re
 import shutil
 from collections.abc import Mapping
@@ -25,7 +27,7 @@ from mechagym.tasks.texts import read_text, read_yaml
 from mechagym.tasks.write import toml_text, write_text
 
 _COPY = re.compile(r"^\s*(?:COPY|ADD)\s+(.+)$", re.MULTILINE | re.IGNORECASE)
-FORM = "1"  # counts up when a conversion changes, so that no old one is used
+FORM = "2"  # counts up when a conversion changes, so that no old one is used
 NEVER_IN_IMAGE = (
     "task.yaml",
     "run-tests.sh",
@@ -46,6 +48,25 @@ mkdir -p /logs/verifier
 if [ "$code" -eq 0 ]; then echo 1; else echo 0; fi > /logs/verifier/reward.txt
 exit "$code"
 """
+SWEBENCH_SH = """\
+#!/bin/bash
+# run-tests.sh ends with 0 in any case: what it prints below its last headline is the reward.
+export TEST_DIR=/tests
+mkdir -p /logs/verifier
+bash /tests/run-tests.sh > /logs/verifier/run-tests.txt
+cat /logs/verifier/run-tests.txt
+said= reading=
+while IFS= read -r line; do
+    case $line in
+        *"SWEBench results starts here"*) said= reading=1 ;;
+        *"SWEBench results ends here"*) reading= ;;
+        *) [ -z "$reading" ] || said+="$line" ;;
+    esac
+done < /logs/verifier/run-tests.txt
+if [ "$said" = PASSED ]; then echo 1; else echo 0; fi > /logs/verifier/reward.txt
+"""
+JUDGES = {"swebench": SWEBENCH_SH}
+"""The entry point by the task's `parser_name`, where the exit code would not tell."""
 
 
 class TaskYaml(Part):
@@ -55,6 +76,7 @@ class TaskYaml(Part):
     descriptions: tuple[Mapping[str, str], ...] = ()
     max_agent_timeout_sec: Seconds = 360.0
     max_test_timeout_sec: Seconds = 60.0
+    parser_name: str = "pytest"
 
 
 class Command(Part):
@@ -75,7 +97,7 @@ def convert(folder: Path, target: Path) -> None:
     machine = read_machine(folder)
     write_text(target / "instruction.md", _instruction(folder / "task.yaml", task))
     write_text(target / "task.toml", toml_text(_task_toml(task, machine)))
-    _copy_tests(folder, target)
+    _copy_tests(folder, target, JUDGES.get(task.parser_name, TEST_SH))
     _copy_solution(folder, target)
     _copy_environment(folder, target, machine)
 
@@ -106,18 +128,23 @@ def _instruction(path: Path, task: TaskYaml) -> str:
 def _task_toml(task: TaskYaml, machine: Machine) -> dict[str, Json]:
     return {
         "schema_version": "1.4",
-        "metadata": {str(k): plain(v) for k, v in (task.model_extra or {}).items()},
+        "metadata": {
+            "parser_name": task.parser_name,
+            **{str(k): plain(v) for k, v in (task.model_extra or {}).items()},
+        },
         "agent": {"timeout_sec": task.max_agent_timeout_sec},
         "verifier": {"timeout_sec": task.max_test_timeout_sec},
         "environment": {
             "docker_image": machine.image,
             "workdir": machine.workdir,
+            "cpus": machine.cpus,
+            "memory_mb": machine.memory_mb,
             "env": {"TEST_DIR": "/tests", **machine.env},
         },
     }
 
 
-def _copy_tests(folder: Path, target: Path) -> None:
+def _copy_tests(folder: Path, target: Path, judge: str) -> None:
     script = folder / "run-tests.sh"
     text = read_text(script) if script.exists() else PLAIN_PYTEST
     if (folder / "tests" / "test.sh").exists():
@@ -126,7 +153,7 @@ def _copy_tests(folder: Path, target: Path) -> None:
         shutil.copytree(folder / "tests", target / "tests", symlinks=True)
     (target / "tests").mkdir(exist_ok=True)
     write_text(target / "tests" / "run-tests.sh", text, executable=True)
-    write_text(target / "tests" / "test.sh", TEST_SH, executable=True)
+    write_text(target / "tests" / "test.sh", judge, executable=True)
 
 
 def _copy_solution(folder: Path, target: Path) -> None:
@@ -151,6 +178,11 @@ def _copy_environment(folder: Path, target: Path, machine: Machine) -> None:
     dockerfile = environment / machine.dockerfile
     if machine.dockerfile != "Dockerfile" and dockerfile.is_file():
         shutil.copyfile(dockerfile, environment / "Dockerfile")
+    copied = [(name, place) for name, place in machine.copied if (environment / name).exists()]
+    if copied:
+        with (environment / "Dockerfile").open("a", encoding="utf-8") as file:
+            file.write("\n# what was mounted here\n")
+            file.writelines(f"COPY {json.dumps(both)}\n" for both in copied)
     if machine.compose is not None:
         text = yaml.safe_dump(machine.compose, sort_keys=False, allow_unicode=True)
         write_text(environment / "docker-compose.yaml", text)
