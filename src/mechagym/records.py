@@ -159,6 +159,7 @@ class BoxInfo:
     workdir: str = "/"
     user: str = "root"
     network: str = "public"
+    door: str | None = None
     isolation: Literal["vm", "container", "namespace", "none"] = "container"
     fidelity: Literal["exact", "approximate"] = "exact"
     limits_asked: dict[str, float] = field(default_factory=dict)

@@ -14,7 +14,7 @@ from hypothesis import strategies as st
 from mechagym.errors import ConfigError
 from mechagym.sandbox.allowlist import allows, is_public, reachable, read_entry
 from mechagym.sandbox.base import NetworkPolicy
-from mechagym.sandbox.egress import Connection, serve
+from mechagym.sandbox.egress import Front
 
 
 def policy(*hosts: str) -> NetworkPolicy:
@@ -103,10 +103,10 @@ async def echo_server():
 
 @asynccontextmanager
 async def proxy(*hosts: str):
-    seen: list[Connection] = []
+    seen = []
     listener = await anyio.create_tcp_listener(local_host="127.0.0.1")
     async with listener, anyio.create_task_group() as tasks:
-        tasks.start_soon(serve, listener, policy(*hosts), seen.append)
+        tasks.start_soon(Front(policy(*hosts), report=seen.append).serve, listener)
         yield listener.extra(SocketAttribute.local_port), seen
         tasks.cancel_scope.cancel()
 

@@ -5,12 +5,15 @@ code is data; a box that is gone raises `BoxDied`; what a backend cannot enforce
 `admit`, never dropped.
 """
 
-from collections.abc import Callable, Sequence
+from collections.abc import Awaitable, Callable, Sequence
 from contextlib import AbstractAsyncContextManager
 from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Literal, Protocol, runtime_checkable
 
+from anyio.abc import ByteStream
+
+from mechagym.events import EgressConnected
 from mechagym.records import BoxInfo
 
 Isolation = Literal["vm", "container", "namespace", "none"]
@@ -97,11 +100,17 @@ class Limits:
     gpus: int = 0
 
 
+Door = Callable[[ByteStream], Awaitable[None]]
+"""Serves one connection that a program in the box made to `BoxInfo.door`; runs in our process."""
+
+
 @dataclass(frozen=True, slots=True, kw_only=True)
 class BoxSpec:
     """All that a box is opened with. `workdir` and `user` None: those of the image.
 
-    `env` never holds a key of the host: it is visible to everything in the box.
+    `env` never holds a key of the host: it is visible to everything in the box. `door` answers at
+    one address inside the box, whatever the network policy; `on_egress` hears of every connection
+    that an allowlist let out or refused.
     """
 
     image: Image
@@ -115,6 +124,8 @@ class BoxSpec:
     labels: Labels = Labels()
     compose: Path | None = None
     os: str = "linux"
+    door: Door | None = None
+    on_egress: Callable[[EgressConnected], None] | None = None
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -130,6 +141,7 @@ class Capabilities:
     gpus: int = 0
     rootless: bool = False
     compose: bool = False
+    door: bool = False
     agent_stop: Literal["tree", "all"] = "tree"
 
 
@@ -334,6 +346,8 @@ def admit(spec: BoxSpec, capabilities: Capabilities) -> list[str]:
         lacks.append(f"it has {capabilities.gpus} GPUs, {spec.limits.gpus} are needed")
     if spec.compose is not None and not capabilities.compose:
         lacks.append("it cannot start the sidecars of a compose file")
+    if spec.door is not None and not capabilities.door:
+        lacks.append("it cannot open a way to the gateway into a box")
     if spec.os != "linux":
         lacks.append(f"it cannot run {spec.os}")
     return lacks

@@ -1,4 +1,5 @@
-"""The way out for boxes on an allow-list: an HTTP proxy that connects to allowed hosts only.
+"""What answers at a box's one listener: an HTTP proxy that connects to allowed hosts only, and the
+box's door (a request that is for no other host).
 
 CONNECT tunnels and absolute-form requests; TLS is never opened. The proxy resolves names itself and
 connects to the very address it has checked, so a name that changes its mind (DNS rebinding) gains
@@ -14,31 +15,21 @@ from urllib.parse import urlsplit
 import anyio
 from anyio.abc import ByteStream
 
+from mechagym.events import EgressConnected
 from mechagym.sandbox.allowlist import allows, literal, reachable
-from mechagym.sandbox.base import NetworkPolicy
+from mechagym.sandbox.base import BoxSpec, Door, NetworkPolicy
 
 INWARD = "403 Not a public address"
 HEAD_BYTES = 64 * 1024
 HEAD_S = 30.0
 CONNECT_S = 15.0
 CHUNK = 64 * 1024
+_PROXY = ("http_proxy", "https_proxy", "HTTP_PROXY", "HTTPS_PROXY")
+_HERE = "localhost,127.0.0.1,::1"
 _ENDS = (anyio.EndOfStream, anyio.BrokenResourceError, anyio.ClosedResourceError, OSError)
 
 
-@dataclass(frozen=True, slots=True, kw_only=True)
-class Connection:
-    """One attempt to get out, over. Bytes are those of the tunnel, seen from the box."""
-
-    host: str
-    port: int
-    verdict: Literal["allowed", "refused", "failed"]
-    reason: str = ""
-    sent_bytes: int = 0
-    received_bytes: int = 0
-    duration_ms: float = 0.0
-
-
-OnConnection = Callable[[Connection], None]
+OnConnection = Callable[[EgressConnected], None]
 
 
 class Listener(Protocol):
@@ -65,45 +56,102 @@ class _Turned(Exception):
         self.why = why
 
 
-async def serve(listener: Listener, policy: NetworkPolicy, on_connection: OnConnection) -> None:
-    """Serve one box (or several under one policy) until cancelled. The caller owns the listener."""
+class Begun(ByteStream):
+    """A stream of which the first bytes were read before."""
 
-    async def handle(client: ByteStream) -> None:
-        async with client:
-            await _handle(client, policy, on_connection)
+    def __init__(self, stream: ByteStream, first: bytes) -> None:
+        """`first` comes out before what the stream still holds; closing closes the stream."""
+        self._stream, self._first = stream, first
 
-    await listener.serve(handle)
+    async def receive(self, max_bytes: int = CHUNK) -> bytes:
+        """The next bytes, at most so many."""
+        if not self._first:
+            return await self._stream.receive(max_bytes)
+        data, self._first = self._first[:max_bytes], self._first[max_bytes:]
+        return data
+
+    async def send(self, item: bytes) -> None:
+        """Send all of it."""
+        await self._stream.send(item)
+
+    async def send_eof(self) -> None:
+        """Say that no more is sent."""
+        await self._stream.send_eof()
+
+    async def aclose(self) -> None:
+        """Close the stream itself."""
+        await self._stream.aclose()
 
 
-async def _handle(client: ByteStream, policy: NetworkPolicy, report: OnConnection) -> None:
-    began = time.monotonic()
-    counts = [0, 0]
-    done = Connection(host="", port=0, verdict="failed", reason="no request")
-    try:
-        head, rest = await _read_head(client)
-        request = _parse(head)
-        done = replace(done, host=request.host, port=request.port, reason="cut off")
-        async with await _connect(request, policy) as server:
-            done = replace(done, verdict="allowed", reason="")
-            await _join(client, server, (request.forward, rest), counts)
-    except _Turned as turned:
-        verdict: Literal["refused", "failed"] = (
-            "refused" if turned.status.startswith("403") else "failed"
-        )
-        done = replace(done, verdict=verdict, reason=turned.why)
-        await _answer(client, turned)
-    except _ENDS as error:
-        done = replace(done, reason=str(error) or type(error).__name__)
-    finally:
-        if done.host:
-            report(
-                replace(
-                    done,
-                    sent_bytes=counts[0],
-                    received_bytes=counts[1],
-                    duration_ms=(time.monotonic() - began) * 1000,
-                )
+class Front:
+    """One box's (or several boxes', under one policy) end of the line."""
+
+    def __init__(
+        self, policy: NetworkPolicy, *, door: Door | None = None, report: OnConnection | None = None
+    ) -> None:
+        """`report` hears of each proxied connection once, when it is over."""
+        self._policy, self._door = policy, door
+        self._report = report or (lambda _: None)
+
+    @classmethod
+    def of(cls, spec: BoxSpec, policy: NetworkPolicy) -> "Front | None":
+        """What a box needs under a policy; None: no listener at all."""
+        if policy.mode != "allowlist" and spec.door is None:
+            return None
+        return cls(policy, door=spec.door, report=spec.on_egress)
+
+    def env(self, url: str) -> dict[str, str]:
+        """What programs in the box must know. `url`: of the listener, as seen by them."""
+        if self._policy.mode != "allowlist":
+            return {}
+        return {**dict.fromkeys(_PROXY, url), **dict.fromkeys(("no_proxy", "NO_PROXY"), _HERE)}
+
+    async def serve(self, listener: Listener) -> None:
+        """Serve until cancelled. The caller owns the listener."""
+
+        async def handle(client: ByteStream) -> None:
+            async with client:
+                await self._handle(client)
+
+        await listener.serve(handle)
+
+    async def _handle(self, client: ByteStream) -> None:
+        began = time.monotonic()
+        counts = [0, 0]
+        done = EgressConnected(host="", port=0, verdict="failed", reason="no request")
+        try:
+            head, rest = await _read_head(client)
+            if self._door is not None and _is_for_us(head):
+                await self._door(Begun(client, head + b"\r\n\r\n" + rest))
+                return
+            request = _parse(head)
+            done = replace(done, host=request.host, port=request.port, reason="cut off")
+            async with await _connect(request, self._policy) as server:
+                done = replace(done, verdict="allowed", reason="")
+                await _join(client, server, (request.forward, rest), counts)
+        except _Turned as turned:
+            verdict: Literal["refused", "failed"] = (
+                "refused" if turned.status.startswith("403") else "failed"
             )
+            done = replace(done, verdict=verdict, reason=turned.why)
+            await _answer(client, turned)
+        except _ENDS as error:
+            done = replace(done, reason=str(error) or type(error).__name__)
+        finally:
+            if done.host:
+                self._report(
+                    replace(
+                        done,
+                        sent_bytes=counts[0],
+                        received_bytes=counts[1],
+                        duration_ms=(time.monotonic() - began) * 1000,
+                    )
+                )
+
+
+def _is_for_us(head: bytes) -> bool:
+    """Whether the request names a path and no host to go on to."""
+    return head.partition(b" ")[2].startswith((b"/", b"* "))
 
 
 async def _read_head(client: ByteStream) -> tuple[bytes, bytes]:

@@ -118,6 +118,7 @@ class DockerBox:
             workdir=plan.workdir,
             user=plan.user,
             network=self.network.policy.mode,
+            door=self.network.door,
             limits_asked=asked,
             limits_enforced={n: v for n, v in asked.items() if n in plan.limits_enforced},
             notes=self.container.warnings,
@@ -189,7 +190,8 @@ class DockerBox:
             raise await self._why(error) from error
         facts = replace(self.plan.image, id=image)
         plan = replace(self.plan, image=facts, box_id=new_id().lower(), own_image=True)
-        network = BoxNetwork(plan.engine, self.network.policy)
+        spec = replace(plan.spec, network=self.network.policy)
+        network = BoxNetwork(plan.engine, spec)
         async with running(plan, network, self._nest) as fork:
             yield fork
 

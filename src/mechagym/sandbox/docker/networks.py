@@ -1,7 +1,8 @@
 """What a box's container is joined to, by policy.
 
 `public`: the engine's default bridge. `no-network`: nothing but its loopback. `allowlist`: nothing
-but its loopback, on which a door leads to our egress proxy: the only way out. A box with sidecars
+but its loopback, on which a listener leads to our egress proxy: the only way out. A door is on that
+listener too. A box with sidecars
 is besides on a network of its own, which is internal and has no address of the host's, so that no
 port of the host's can be reached through it.
 """
@@ -13,10 +14,10 @@ import anyio
 from anyio.abc import SocketListener, TaskGroup
 
 from mechagym.errors import LimitRefused, SandboxError
-from mechagym.sandbox import egress
-from mechagym.sandbox.base import NetworkPolicy
+from mechagym.sandbox.base import BoxSpec, NetworkPolicy
 from mechagym.sandbox.docker.doors import can_open, listen_inside
 from mechagym.sandbox.docker.engine import Engine, EngineError
+from mechagym.sandbox.egress import Front
 
 BRIDGE = "bridge"
 NONE = "none"
@@ -26,11 +27,13 @@ NO_DOOR = "docker: an allowlist is enforced only as root on the engine's own hos
 class BoxNetwork:
     """The network of one box, and of the sidecars beside it. `env`: what its programs must know."""
 
-    def __init__(self, engine: Engine, policy: NetworkPolicy, own: str | None = None) -> None:
+    def __init__(self, engine: Engine, spec: BoxSpec, own: str | None = None) -> None:
         """`own`: the name of the network it shares with its sidecars."""
         self._engine = engine
-        self._door: anyio.CancelScope | None = None
-        self.policy = policy
+        self._spec = spec
+        self._serving: anyio.CancelScope | None = None
+        self.policy = spec.network
+        self.door: str | None = None
         self.own = own
         self.env: dict[str, str] = {}
 
@@ -67,8 +70,8 @@ class BoxNetwork:
 
     async def start(self, container: str, nest: TaskGroup) -> None:
         """Open the way out of a box that has just started, where its policy needs one."""
-        if self.policy.mode == "allowlist":
-            await self._open_door(container, self.policy, nest)
+        if front := Front.of(self._spec, self.policy):
+            await self._listen(container, front, nest)
 
     async def use(self, container: str, policy: NetworkPolicy, nest: TaskGroup) -> None:
         """Enforce another policy on a running container. Raises LimitRefused, SandboxError."""
@@ -89,24 +92,25 @@ class BoxNetwork:
     def close(self) -> None:
         """Shut the way out."""
         self.env = {}
-        if self._door is not None:
-            self._door.cancel()
-            self._door = None
+        self.door = None
+        if self._serving is not None:
+            self._serving.cancel()
+            self._serving = None
 
-    async def _open_door(self, container: str, policy: NetworkPolicy, nest: TaskGroup) -> None:
+    async def _listen(self, container: str, front: Front, nest: TaskGroup) -> None:
         found = await self._engine.call("GET", f"/containers/{container}/json")
-        door = await listen_inside(found["State"]["Pid"], found["Id"])
-        url = f"http://127.0.0.1:{door.getsockname()[1]}"
-        self._door = scope = anyio.CancelScope()
+        inside = await listen_inside(found["State"]["Pid"], found["Id"])
+        url = f"http://127.0.0.1:{inside.getsockname()[1]}"
+        self._serving = scope = anyio.CancelScope()
 
         async def serve() -> None:
-            async with await SocketListener.from_socket(door) as listener:
+            async with await SocketListener.from_socket(inside) as listener:
                 with scope:
-                    await egress.serve(listener, policy, lambda _: None)
+                    await front.serve(listener)
 
         nest.start_soon(serve)
-        proxies = dict.fromkeys(("http_proxy", "https_proxy", "HTTP_PROXY", "HTTPS_PROXY"), url)
-        self.env = {**proxies, **dict.fromkeys(("no_proxy", "NO_PROXY"), "localhost,127.0.0.1")}
+        self.env = front.env(url)
+        self.door = url if self._spec.door is not None else None
 
     async def _join(self, network: str, container: str) -> None:
         body = {"Container": container}

@@ -64,6 +64,7 @@ class DockerSandbox:
             networks=networks | {"allowlist"} if can_open() else networks,
             images=frozenset({"registry", "build"}),
             compose=True,
+            door=can_open(),
             rootless=any("rootless" in option for option in security),
         )
 
@@ -126,10 +127,10 @@ class DockerSandbox:
         """The box's network, with its sidecars running where it has any."""
         spec = plan.spec
         if spec.compose is None:
-            yield plan, BoxNetwork(self._engine, spec.network)
+            yield plan, BoxNetwork(self._engine, spec)
             return
         compose = read(spec.compose)
-        network = BoxNetwork(self._engine, spec.network, own=plan.name)
+        network = BoxNetwork(self._engine, spec, own=plan.name)
         yard = Yard(
             engine=self._engine,
             images=self._images,

@@ -192,7 +192,9 @@ class Instance:
                 os.close(descriptor)
             main.handed_over()
             self._spare.handed_over()
-        self.network = Network(self.plant, self.box_id, self.pid, services)
+        self.network = Network(
+            self.plant, self.spec, box_id=self.box_id, pid=self.pid, tasks=services
+        )
         await self.network.use(self.spec.network)
         return main
 
@@ -269,7 +271,7 @@ class Instance:
     @property
     def policy(self) -> NetworkPolicy:
         """The network policy in force."""
-        return self.network.policy if self.network else self.spec.network
+        return (self.network and self.network.policy) or self.spec.network
 
     async def use_network(self, policy: NetworkPolicy) -> None:
         """Enforce another one."""

@@ -3,28 +3,26 @@ proxy.
 
 A box always has a namespace of its own with a loopback. `public` adds a user-mode way out;
 `allowlist` adds a listener on the box's own loopback whose connections our process accepts from
-outside, and no other route.
+outside, and no other route. A door is on that listener too.
 """
 
 import os
 import socket
 import subprocess
-from collections import deque
 
 import anyio
 import anyio.to_thread
 from anyio.abc import SocketListener, TaskGroup
 
 from mechagym.errors import LimitRefused, SandboxError
-from mechagym.sandbox.base import NetworkPolicy
-from mechagym.sandbox.egress import Connection, serve
+from mechagym.sandbox.base import BoxSpec, NetworkPolicy
+from mechagym.sandbox.egress import Front
 from mechagym.sandbox.local import runtime
 from mechagym.sandbox.local.keeping import StepError
 from mechagym.sandbox.local.plant import Plant
 
-PROXY_PORT = 61_128
-HERE = "localhost,127.0.0.1,::1"
-REMEMBERED = 10_000
+PORT = 61_128
+ADDRESS = f"http://127.0.0.1:{PORT}"
 _SLIRP_DNS = "10.0.2.3"
 
 
@@ -45,9 +43,12 @@ def resolver(policy: NetworkPolicy) -> str:
 class Network:
     """The network of one box. `env`: what programs in it need to know."""
 
-    def __init__(self, plant: Plant, box_id: str, pid: int, tasks: TaskGroup) -> None:
+    def __init__(
+        self, plant: Plant, spec: BoxSpec, *, box_id: str, pid: int, tasks: TaskGroup
+    ) -> None:
         """`tasks` run what serves the box from outside."""
         self._plant = plant
+        self._spec = spec
         self._box_id = box_id
         self._pid = pid
         self._tasks = tasks
@@ -55,21 +56,19 @@ class Network:
         self._way_out: int | None = None
         self._slirp: subprocess.Popen[bytes] | None = None
         self.env: dict[str, str] = {}
-        self.connections: deque[Connection] = deque(maxlen=REMEMBERED)
-        self.policy = NetworkPolicy(mode="no-network")
+        self.door: str | None = None
+        self.policy: NetworkPolicy | None = None
 
     async def use(self, policy: NetworkPolicy) -> None:
         """Enforce another policy. Raises LimitRefused, SandboxError."""
         if policy == self.policy:
             return
         await self.close()
-        match policy.mode:
-            case "public":
-                await self._connect()
-            case "allowlist":
-                await self._listen(policy)
-            case "no-network":
-                pass
+        if policy.mode == "public":
+            await self._connect()
+        if front := Front.of(self._spec, policy):
+            await self._listen(front)
+            self.door = ADDRESS if self._spec.door is not None else None
         self.policy = policy
 
     async def close(self) -> None:
@@ -83,13 +82,12 @@ class Network:
         if self._serving is not None:
             self._serving.cancel()
             self._serving = None
-        self.env = {}
-        self.policy = NetworkPolicy(mode="no-network")
+        self.env, self.door, self.policy = {}, None, None
 
-    async def _listen(self, policy: NetworkPolicy) -> None:
-        """Serve the egress proxy on a listener that the keeper opens inside."""
+    async def _listen(self, front: Front) -> None:
+        """Serve on a listener that the keeper opens inside."""
         try:
-            _, (listener,) = await self._plant.keeper.ask("listen", pid=self._pid, port=PROXY_PORT)
+            _, (listener,) = await self._plant.keeper.ask("listen", pid=self._pid, port=PORT)
         except StepError as error:
             raise SandboxError(f"box {self._box_id}: {error.message}") from error
         inside = await SocketListener.from_socket(socket.socket(fileno=listener))
@@ -98,15 +96,10 @@ class Network:
         async def serving() -> None:
             with scope:
                 async with inside:
-                    await serve(inside, policy, self.connections.append)
+                    await front.serve(inside)
 
         self._tasks.start_soon(serving)
-        address = f"http://127.0.0.1:{PROXY_PORT}"
-        names = ("HTTP_PROXY", "HTTPS_PROXY", "http_proxy", "https_proxy")
-        self.env = {
-            **dict.fromkeys(names, address),
-            **dict.fromkeys(("NO_PROXY", "no_proxy"), HERE),
-        }
+        self.env = front.env(ADDRESS)
 
     async def _connect(self) -> None:
         if self._plant.slirp is None:

@@ -75,6 +75,7 @@ class LocalSandbox:
             networks=frozenset(NETWORKS if plant and plant.slirp else NETWORKS[1:]),
             images=frozenset({"registry", "build", "host"}),
             fast_fork=True,
+            door=True,
             rootless=os.getuid() != 0,
         )
 
@@ -182,6 +183,7 @@ class LocalSandbox:
             workdir=instance.workdir,
             user=instance.user,
             network=instance.policy.mode,
+            door=instance.network.door if instance.network else None,
             isolation="namespace",
             fidelity=rootfs.fidelity,
             limits_asked=asked,

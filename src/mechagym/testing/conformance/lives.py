@@ -4,9 +4,10 @@ from contextlib import AsyncExitStack
 from dataclasses import replace
 
 import anyio
+from anyio.abc import ByteStream
 
 from mechagym.errors import BoxDied, LimitRefused, SandboxError
-from mechagym.sandbox.base import Healthcheck, NetworkPolicy, ReapScope
+from mechagym.sandbox.base import Box, ExecOptions, Healthcheck, NetworkPolicy, ReapScope
 from mechagym.testing.conformance.subject import Collection, Subject, same, that
 
 FORKS = Collection(section=3)
@@ -252,6 +253,33 @@ async def a_box_without_network_opens(subject: Subject) -> None:
     async with subject.sandbox.open(spec) as box:
         same(box.info.network, "no-network")
         same((await box.exec(["echo", "in"])).stdout, b"in\n")
+
+
+@check("door", "no-network", "fork", ways=("lane",))
+async def a_door_answers_inside_of_a_closed_box(subject: Subject) -> None:
+    heard: list[bytes] = []
+
+    async def door(stream: ByteStream) -> None:
+        heard.append(await stream.receive(5))  # in two parts: nothing of what came first is lost
+        heard[-1] += await stream.receive()
+        await stream.send(b"HTTP/1.1 200 OK\r\nContent-Length: 6\r\n\r\nfrom\x00\xff")
+
+    spec = replace(subject.spec, network=NetworkPolicy(mode="no-network"), door=door)
+    async with subject.sandbox.open(spec) as box:
+        same(subject.box.info.door, None)
+        that((await _asked(box, "/v1/x", b"body")).endswith(b"from\x00\xff"))
+        async with box.fork() as fork:
+            that((await _asked(fork, "/v1/x", b"body")).endswith(b"from\x00\xff"))
+        same(heard, [b"POST /v1/x HTTP/1.1\r\n\r\nbody"] * 2)
+        that(b"403" in await _asked(box, "http://example.org/"))
+
+
+async def _asked(box: Box, target: str, body: bytes = b"") -> bytes:
+    """What is answered at the box's door, as seen by a program in it."""
+    host, _, port = (box.info.door or "").removeprefix("http://").partition(":")
+    request = f"POST {target} HTTP/1.1\r\n\r\n".encode() + body
+    line = f"exec 3<>/dev/tcp/{host}/{port}; cat >&3; cat <&3"
+    return (await box.exec(["bash", "-c", line], ExecOptions(stdin=request, timeout_s=10))).stdout
 
 
 @check(ways=("lane",))

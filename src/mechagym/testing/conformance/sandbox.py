@@ -1,7 +1,8 @@
 """The conformance suite of sandboxes: what any backend must do, as a table of small checks.
 
 With pytest: parametrise a test over `conformance_params()` and call `perform`. From the command
-line: `mechagym doctor sandbox NAME`. An image with `sh` and coreutils is enough.
+line: `mechagym doctor sandbox NAME`. An image with `sh` and coreutils is enough (with `bash`
+for the door).
 """
 
 import tempfile
@@ -57,6 +58,7 @@ class Rig:
         can = self.sandbox.capabilities
         has = {*can.limits, *can.networks, "devices"}
         has |= {"fork"} if can.fork else set()
+        has |= {"door"} if can.door else set()
         has |= {"destroy"} if self.destroy is not None else set()
         return check.needs - (frozenset(has) - self.lacks)
 
