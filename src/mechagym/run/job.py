@@ -20,7 +20,7 @@ import anyio.to_thread
 from mechagym.budget import LIMITS
 from mechagym.errors import NoSpace
 from mechagym.events import ErrorRaised, JobEnded, JobStarted, OpTaken, TrialEnded
-from mechagym.records import Outcome, TrialRecord, TryRecord, now
+from mechagym.records import Outcome, TrialKey, TrialRecord, TryRecord, now
 from mechagym.run.engines.base import Engine
 from mechagym.run.kit import Kit
 from mechagym.run.outcome import error_record
@@ -101,7 +101,7 @@ class Job:
         )
         for row in sealed:
             if row.key.trial_name not in whole:
-                await self._keep(row.key.trial_id)
+                await self._keep(row.key)
 
     async def _evaluate(self, plan: TrialPlan) -> None:
         if self._spent_up():
@@ -113,11 +113,11 @@ class Job:
             last = await self._tries(plan, queued_at)
         except anyio.get_cancelled_exc_class():
             with anyio.CancelScope(shield=True):
-                await self._keep(plan.key.trial_id)
+                await self._keep(plan.key)
             raise
         emit = self._kit.emitter(plan.key.trial_id, last.number)
         emit(TrialEnded(outcome=last.outcome, tries=last.number))
-        await self._keep(plan.key.trial_id)
+        await self._keep(plan.key)
 
     async def _tries(self, plan: TrialPlan, queued_at: datetime) -> TryRecord:
         """Try until an outcome stands: faults of the infrastructure are tried again, with
@@ -135,20 +135,17 @@ class Job:
                 queued_at = now()
         return record
 
-    async def _keep(self, trial_id: str) -> None:
+    async def _keep(self, key: TrialKey) -> None:
         """Write the trial's folder from what the store holds: a fold that can be made again.
 
         So a folder that cannot be written is told and ends nothing; the next start tries again.
         """
         await self._kit.store.flush()
-        record = await self._kit.store.record(trial_id)
-        if record is None:
-            return
         try:
-            await self._kit.write_trial(record)
+            await self._kit.write_trial(key)
         except OSError as error:
             remedy = f"make room there, then `mechagym jobs resume {self._row.name}` writes it"
-            told = NoSpace(f"{record.key.trial_name}: its folder: {error}", remedy=remedy)
+            told = NoSpace(f"{key.trial_name}: its folder: {error}", remedy=remedy)
             self._emit(ErrorRaised(error=error_record(told)))
 
     def _spent_up(self) -> bool:

@@ -1,15 +1,14 @@
 """What a trial is run with: the parts that wiring chose, handed down as one frozen value."""
 
-from collections.abc import Callable, Mapping
+from collections.abc import Callable, Iterable, Mapping, Sequence
 from dataclasses import dataclass
 
 import anyio
-import anyio.to_thread
 
 from mechagym.agents.base import Agent
 from mechagym.budget import Meter
-from mechagym.events import Emit, Event, EventBody
-from mechagym.records import TrialRecord
+from mechagym.events import Emit, Event, EventBody, TryEnded
+from mechagym.records import TrialKey, TrialRecord
 from mechagym.run.config import AgentChoice, Pace, Rules
 from mechagym.run.images import Images
 from mechagym.sandbox.base import Sandbox
@@ -17,8 +16,6 @@ from mechagym.store import Store
 from mechagym.tasks.model import Task
 from mechagym.trajectory.folder import JobFolder
 from mechagym.verify.base import Verifier
-
-_BATCH = 5_000
 
 Watch = Callable[[str, EventBody], None]
 """Sees (subject, body) of every event as it happens, for a screen; must be quick and not fail."""
@@ -70,13 +67,20 @@ class Kit:
 
         return emit
 
-    async def write_trial(self, record: TrialRecord) -> None:
-        """Write the trial's folder from its record and events."""
-        events: list[Event] = []
-        whole = False
-        while not whole:
-            after = events[-1].seq if events else 0
-            batch = await self.store.events(record.key.trial_id, after=after, limit=_BATCH)
-            events += batch
-            whole = len(batch) < _BATCH
-        await anyio.to_thread.run_sync(self.folder.write_trial, record, events)
+    async def write_trial(self, key: TrialKey) -> None:
+        """Write the trial's folder from its events, once one of its tries has ended."""
+
+        def write(events: Sequence[Event]) -> None:
+            if (record := record_of(key, events)) is not None:
+                self.folder.write_trial(record, events)
+
+        await self.store.fold(key.trial_id, write)
+
+
+def record_of(key: TrialKey, events: Iterable[Event]) -> TrialRecord | None:
+    """Fold a trial's record from its events; None where none of its tries has ended."""
+    records = (event.body.record for event in events if isinstance(event.body, TryEnded))
+    ended = {record.number: record for record in records}
+    if not ended:
+        return None
+    return TrialRecord(key=key, tries=tuple(ended[number] for number in sorted(ended)))

@@ -170,5 +170,4 @@ class Try:
             claim=results[-1].claim if results else None,
         )
         self._emit(TryEnded(record=record))
-        await self._kit.store.flush()
         return record

@@ -60,7 +60,11 @@ class Database:
 
     async def read(self, query: Callable[[Connection], T]) -> T:
         """Run a query in a thread, on one consistent snapshot."""
-        return await anyio.to_thread.run_sync(self.read_now, query, limiter=self._readers)
+        return await self.reading(lambda: self.read_now(query))
+
+    async def reading(self, work: Callable[[], T]) -> T:
+        """Run a function that reads in a thread; few at once, as there are few connections."""
+        return await anyio.to_thread.run_sync(work, limiter=self._readers)
 
     async def write(self, change: Callable[[Connection], T]) -> T:
         """Run a change in a thread, in one transaction: all of it is kept, or none."""

@@ -10,14 +10,14 @@ import json
 import logging
 import threading
 import time
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
 from dataclasses import asdict, dataclass
 from datetime import datetime
 from typing import Any
 
 import anyio.to_thread
 from sqlalchemy import Connection, func, insert, select
-from sqlalchemy.exc import IntegrityError, OperationalError, SQLAlchemyError
+from sqlalchemy.exc import OperationalError, SQLAlchemyError
 
 from mechagym.errors import StoreError
 from mechagym.events import Emit, EventBody, TrialEnded, body_to_json
@@ -34,6 +34,8 @@ MAX_BATCH = 5_000
 _log = logging.getLogger(__name__)
 
 Redact = Callable[[str], str]
+_Fold = Callable[[Connection, Sequence[Told]], None]
+_UNFOLDABLE = (ValueError, ArithmeticError, TypeError)
 
 
 @dataclass(frozen=True, slots=True)
@@ -141,13 +143,7 @@ class Journal:
     def _keep(self, batch: list[_Entry]) -> bool:
         """Commit a batch; False where that failed: it is to be tried again, and `flush` told."""
         try:
-            try:
-                self._database.write_now(lambda connection: self._write(connection, batch))
-            except StoreError as error:
-                if not isinstance(error.__cause__, IntegrityError):
-                    raise
-                self._last_seq.clear()  # another process wrote to a subject of ours: count anew
-                self._database.write_now(lambda connection: self._write(connection, batch))
+            self._commit(batch)
         except Exception as error:  # noqa: BLE001 – this thread must outlive whatever goes wrong
             self._last_seq.clear()
             with self._lock:
@@ -166,7 +162,21 @@ class Journal:
             self._written.notify_all()
         return True
 
-    def _write(self, connection: Connection, batch: list[_Entry]) -> None:
+    def _commit(self, batch: list[_Entry]) -> None:
+        """Write a batch in one transaction, and where that is refused once more with care.
+
+        Then another process wrote to a subject of ours, so that numbers are counted anew, or a row
+        cannot show an event.
+        """
+        try:
+            self._database.write_now(lambda c: self._write(c, batch, fold))
+        except (StoreError, *_UNFOLDABLE) as error:
+            if isinstance(error.__cause__, OperationalError):  # a lock, a disk: not our matter
+                raise
+            self._last_seq.clear()
+            self._database.write_now(lambda c: self._write(c, batch, _fold_singly))
+
+    def _write(self, connection: Connection, batch: list[_Entry], fold_all: _Fold) -> None:
         rows = [self._row(connection, entry) for entry in batch]
         connection.execute(insert(events), [row for row, _ in rows])
         told = [
@@ -174,23 +184,8 @@ class Journal:
             for entry, (_, payload) in zip(batch, rows, strict=True)
             if isinstance(entry.body, FOLDED)
         ]
-        if told and not self._fold(connection, told):
-            for each in told:
-                self._fold(connection, [each])
-
-    @staticmethod
-    def _fold(connection: Connection, told: list[Told]) -> bool:
-        """Fold events; one that no row can show is kept all the same and holds up nobody."""
-        try:
-            with connection.begin_nested():
-                fold(connection, told)
-        except OperationalError:
-            raise
-        except (SQLAlchemyError, ValueError, ArithmeticError, TypeError):
-            if len(told) == 1:
-                _log.exception("event %s of %s has no row", told[0].body.kind, told[0].subject)
-            return False
-        return True
+        if told:
+            fold_all(connection, told)
 
     def _row(self, connection: Connection, entry: _Entry) -> tuple[dict[str, Any], str]:
         payload = clean(_dump(entry.body), self._redact)
@@ -213,6 +208,18 @@ class Journal:
             last = connection.execute(query).scalar() or 0
         self._last_seq[subject] = last + 1
         return last + 1
+
+
+def _fold_singly(connection: Connection, told: Sequence[Told]) -> None:
+    """Fold events one by one; what no row can show is kept all the same and holds up nobody."""
+    for each in told:
+        try:
+            with connection.begin_nested():
+                fold(connection, [each])
+        except OperationalError:
+            raise
+        except (SQLAlchemyError, *_UNFOLDABLE):
+            _log.exception("event %s of %s has no row", each.body.kind, each.subject)
 
 
 def clean(payload: str, redact: Redact) -> str:

@@ -115,7 +115,7 @@ def events_of_try(connection: Connection, blobs: Blobs, trial_id: str, number: i
 
 
 def list_events(
-    connection: Connection, blobs: Blobs, subject: str, after: int, limit: int
+    connection: Connection, blobs: Blobs, subject: str, after: int, limit: int | None
 ) -> list[Event]:
     """Events of a subject with `seq` > after, in order."""
     query = select(events).where(events.c.subject == subject, events.c.seq > after)

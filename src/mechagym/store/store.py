@@ -9,6 +9,7 @@ from contextlib import asynccontextmanager, suppress
 from dataclasses import replace
 from functools import partial
 from threading import Lock
+from typing import TypeVar
 
 import anyio
 import anyio.to_thread
@@ -24,6 +25,8 @@ from mechagym.store.lost import end_of
 from mechagym.store.owner import is_alive
 from mechagym.store.rows import JobRow, JobState, OwnerRow, TrialFilter, TrialPage, TrialRow
 from mechagym.store.tables import ops, trials
+
+T = TypeVar("T")
 
 
 def unchanged(text: str) -> str:
@@ -135,6 +138,17 @@ class Store:
         return await self._database.read(
             lambda c: queries.list_events(c, blobs, subject, after, limit)
         )
+
+    async def fold(self, subject: str, fold: Callable[[Sequence[Event]], T]) -> T:
+        """Hand all events of a trial or job to `fold`, in the thread that has read them."""
+        blobs = self._database.blobs
+
+        def work() -> T:
+            return fold(
+                self._database.read_now(lambda c: queries.list_events(c, blobs, subject, 0, None))
+            )
+
+        return await self._database.reading(work)
 
     async def tail(self, *, after_position: int, limit: int = 200) -> list[tuple[int, Event]]:
         """Events of all subjects by position: commit order, so none is ever missed."""
