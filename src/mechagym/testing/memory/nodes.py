@@ -1,9 +1,14 @@
-"""The tree that the mini shell's parser makes and its interpreter walks."""
+"""The tree that the mini shell's parser makes and its interpreter walks.
 
-from typing import NamedTuple
+Dataclasses and no tuples: mypy compares tuples field by field, and with types that hold each other
+this takes it minutes.
+"""
+
+from dataclasses import dataclass
 
 
-class Piece(NamedTuple):
+@dataclass(frozen=True, slots=True)
+class Piece:
     """A part of a word: `text`, a `var` (with `operator` and `default`), a `command`, or `math`."""
 
     kind: str
@@ -16,7 +21,8 @@ class Piece(NamedTuple):
 Word = tuple[Piece, ...]
 
 
-class Redirect(NamedTuple):
+@dataclass(frozen=True, slots=True)
+class Redirect:
     """`fd` goes to (`>`, `>>`), comes from (`<`, `<<` with text) or copies (`&`) the target."""
 
     fd: int
@@ -24,28 +30,32 @@ class Redirect(NamedTuple):
     target: Word
 
 
-class Simple(NamedTuple):
+@dataclass(frozen=True, slots=True)
+class Simple:
     """Assignments and a command."""
 
     assigns: tuple[tuple[str, Word], ...]
     words: tuple[Word, ...]
 
 
-class Redirected(NamedTuple):
+@dataclass(frozen=True, slots=True)
+class Redirected:
     """Any command with its redirections, in order."""
 
     body: "Node"
     redirects: tuple[Redirect, ...]
 
 
-class Pipeline(NamedTuple):
+@dataclass(frozen=True, slots=True)
+class Pipeline:
     """Commands that run side by side."""
 
     commands: "tuple[Node, ...]"
     negated: bool
 
 
-class AndOr(NamedTuple):
+@dataclass(frozen=True, slots=True)
+class AndOr:
     """`left && right` or `left || right`."""
 
     left: "Node"
@@ -53,20 +63,23 @@ class AndOr(NamedTuple):
     right: "Node"
 
 
-class Sequence(NamedTuple):
+@dataclass(frozen=True, slots=True)
+class Sequence:
     """Commands one after the other; True: in the background."""
 
     items: "tuple[tuple[Node, bool], ...]"
 
 
-class If(NamedTuple):
+@dataclass(frozen=True, slots=True)
+class If:
     """Conditions with their bodies, and the else."""
 
     branches: "tuple[tuple[Node, Node], ...]"
     otherwise: "Node | None"
 
 
-class Loop(NamedTuple):
+@dataclass(frozen=True, slots=True)
+class Loop:
     """`while` (or `until`)."""
 
     condition: "Node"
@@ -74,7 +87,8 @@ class Loop(NamedTuple):
     until: bool
 
 
-class For(NamedTuple):
+@dataclass(frozen=True, slots=True)
+class For:
     """`for name in words`; None: over the arguments."""
 
     name: str
@@ -82,20 +96,23 @@ class For(NamedTuple):
     body: "Node"
 
 
-class Case(NamedTuple):
+@dataclass(frozen=True, slots=True)
+class Case:
     """`case word in patterns) body ;; esac`."""
 
     word: Word
     branches: "tuple[tuple[tuple[Word, ...], Node], ...]"
 
 
-class Subshell(NamedTuple):
+@dataclass(frozen=True, slots=True)
+class Subshell:
     """`( … )`."""
 
     body: "Node"
 
 
-class Function(NamedTuple):
+@dataclass(frozen=True, slots=True)
+class Function:
     """`name() { … }`."""
 
     name: str

@@ -5,6 +5,7 @@ documents, if, while, until, for, case, functions, subshells. The rest is a Synt
 """
 
 import re
+from dataclasses import replace
 from functools import lru_cache
 
 from mechagym.testing.memory.nodes import (
@@ -359,7 +360,7 @@ class _Parser:
         default = self.quoted(end="}")
         self.at += 1
         if operator[0][:1] in ("%", "#"):  # a pattern, also within double quotes
-            default = tuple(p._replace(quoted=False) if p.kind == "text" else p for p in default)
+            default = tuple(replace(p, quoted=False) if p.kind == "text" else p for p in default)
         return Piece("var", name, quoted, operator[0], default)
 
     def _braced_name(self, *, close: bool = True) -> str:
