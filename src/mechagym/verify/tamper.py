@@ -17,7 +17,7 @@ from mechagym.sandbox.base import Box
 
 RUNNERS = (
     *("sh", "bash", "env", "python", "python3", "pytest", "pip", "uv", "uvx", "curl", "wget"),
-    *("cat", "mkdir", "rm", "chmod", "find", "timeout"),
+    *("cat", "mkdir", "rm", "chmod", "find", "timeout", "tar", "head"),
 )
 _HEX = re.compile(r"[0-9a-f]{1,8}")
 PLANTED = {

@@ -25,7 +25,8 @@ from mechagym.sandbox.base import (
     TransferReport,
 )
 from mechagym.sandbox.control import Control
-from mechagym.sandbox.docker.container import Container
+from mechagym.sandbox.docker import fetching
+from mechagym.sandbox.docker.container import Container, Snapshot
 from mechagym.sandbox.docker.creation import Placing, box_body
 from mechagym.sandbox.docker.engine import Engine, EngineError
 from mechagym.sandbox.docker.images import Facts
@@ -48,7 +49,7 @@ class Plan:
     image: Facts
     box_id: str
     hostname: str
-    own_image: bool = False
+    snapshot: Snapshot | None = None
     mounts: tuple[dict[str, Any], ...] = ()
     host_cpus: float | None = None
     limits_enforced: frozenset[str] = frozenset()
@@ -83,7 +84,7 @@ class Plan:
             name=self.name,
             body=box_body(self.spec, placing),
             joins=network.others,
-            own_image=self.image.id if self.own_image else None,
+            snapshot=self.snapshot,
         )
 
 
@@ -155,8 +156,7 @@ class DockerBox:
             "PUT",
             self._archive,
             params={"path": "/"},
-            content=threaded(pack(source, path.lstrip("/"))),
-            headers={"Content-Type": "application/x-tar"},
+            archive=threaded(pack(source, path.lstrip("/"))),
         )
         try:
             async with request:
@@ -165,15 +165,15 @@ class DockerBox:
             raise await self._why(error) from error
 
     async def get(self, source: str, target: Path, caps: TransferCaps = _CAPS) -> TransferReport:
-        """Copy out of the box; see `Box.get`."""
+        """Copy out of the box; see `Box.get`. A little is printed by a command (see `fetching`)."""
         path = self._absolute(source)
-        request = self.plan.engine.stream(
-            "GET", self._archive, params={"path": path}, headers={"Accept-Encoding": "identity"}
-        )
+        root = posixpath.basename(path)
+        if same_user("root", self.plan.user) and (archive := await self._fetched(path)):
+            return await unpack([archive], target, caps, root=root)
+        request = self.plan.engine.stream("GET", self._archive, params={"path": path})
         try:
             async with request as response:
-                root = posixpath.basename(path)
-                return await unpack(response.aiter_raw(), target, caps, root=root)
+                return await unpack(response.chunks(), target, caps, root=root)
         except EngineError as error:
             if error.status == 404 and await self.alive():
                 raise FileNotFoundError(f"{source} is not in the box") from error
@@ -185,11 +185,11 @@ class DockerBox:
         if self.network.own:
             raise SandboxError("a box with sidecars cannot be forked", retry=False)
         try:
-            image = await self.container.commit(f"{MARK}.kind=fork")
+            snapshot = await self.container.commit(f"{MARK}.kind=fork")
         except EngineError as error:
             raise await self._why(error) from error
-        facts = replace(self.plan.image, id=image)
-        plan = replace(self.plan, image=facts, box_id=new_id().lower(), own_image=True)
+        facts = replace(self.plan.image, id=snapshot.image)
+        plan = replace(self.plan, image=facts, box_id=new_id().lower(), snapshot=snapshot)
         spec = replace(plan.spec, network=self.network.policy)
         network = BoxNetwork(plan.engine, spec)
         async with running(plan, network, self._nest) as fork:
@@ -219,6 +219,12 @@ class DockerBox:
 
     def _absolute(self, path: str) -> str:
         return posixpath.normpath(posixpath.join(self.plan.workdir, path))
+
+    async def _fetched(self, path: str) -> bytes | None:
+        with suppress(SandboxError):
+            printed = await self.container.pool.exec(fetching.packing(path), fetching.OPTIONS)
+            return fetching.archive(printed)
+        return None
 
     async def _why(self, error: EngineError) -> SandboxError:
         if await self.alive():

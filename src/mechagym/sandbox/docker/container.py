@@ -24,21 +24,30 @@ _GONE = {404, 409}
 
 
 @dataclass(slots=True, eq=False)
+class Snapshot:
+    """A container as it stood, for the forks that were asked for before it was taken: `users`."""
+
+    users: int = 0
+    image: str = ""
+
+
+@dataclass(slots=True, eq=False)
 class Container:
     """`body`: what it is created with (see `creation`). `joins`: further networks of its own.
 
-    `own_image`: an image of its alone, which is removed after it.
+    `snapshot`: where its image is one, which goes with its last user.
     """
 
     engine: Engine
     name: str
     body: dict[str, Any]
     joins: tuple[str, ...] = ()
-    own_image: str | None = None
+    snapshot: Snapshot | None = None
     id: str = ""
     warnings: tuple[str, ...] = ()
     _asked: bool = False
     _pool: LanePool | None = None
+    _next: Snapshot | None = None
     _still: anyio.Lock = field(default_factory=anyio.Lock)
     _started: list[DockerChannel] = field(default_factory=list)
     _stop: anyio.Event = field(default_factory=anyio.Event)
@@ -59,6 +68,8 @@ class Container:
         finally:
             with anyio.CancelScope(shield=True):
                 await self._remove()
+                if self.snapshot is not None:
+                    await self.leave(self.snapshot)
             self._gone.set()
 
     async def stop(self) -> None:
@@ -86,17 +97,38 @@ class Container:
             raise
         return bool(found["State"]["Running"]) and not found["State"].get("Dead")
 
-    async def commit(self, label: str) -> str:
-        """Make an image of it as it stands (it is paused meanwhile); its id.
+    async def commit(self, label: str) -> Snapshot:
+        """Make an image of it as it stands (it is paused meanwhile); its caller is a user of it.
 
-        No shell is started at the same time: the engine hangs where an exec meets a pause.
+        Who asks before it is begun shares it. No shell is started at the same time: the engine
+        hangs where an exec meets a pause.
         """
+        self._next = snapshot = self._next or Snapshot()
+        snapshot.users += 1
+        try:
+            async with self._still:
+                while not all(channel.settled for channel in self._started):  # noqa: ASYNC110 – many, rarely
+                    await anyio.sleep(SETTLE_S)
+                if not snapshot.image:
+                    self._next = None
+                    await self._take(snapshot, label)
+        except BaseException:
+            await self.leave(snapshot)
+            raise
+        return snapshot
+
+    async def leave(self, snapshot: Snapshot) -> None:
+        """One user of an image less; the last one's going removes it."""
+        snapshot.users -= 1
+        if snapshot.users == 0 and snapshot.image:
+            with anyio.move_on_after(CLOSE_S, shield=True), suppress(SandboxError):
+                await self.engine.call("DELETE", f"/images/{snapshot.image}")
+
+    async def _take(self, snapshot: Snapshot, label: str) -> None:
         params = {"container": self.name, "pause": "1", "changes": f"LABEL {label}"}
-        async with self._still:
-            while not all(channel.settled for channel in self._started):  # noqa: ASYNC110 – many, rarely
-                await anyio.sleep(SETTLE_S)
+        with anyio.CancelScope(shield=True):  # a broken-off request may still make one
             made = await self.engine.call("POST", "/commit", params=params, body={})
-        return str(made["Id"])
+        snapshot.image = str(made["Id"])
 
     async def _start(self) -> DockerChannel:
         params = {"name": self.name}
@@ -150,8 +182,6 @@ class Container:
         with anyio.move_on_after(CLOSE_S), suppress(SandboxError):
             await self._delete()
             self._asked = False
-            if self.own_image:
-                await self.engine.call("DELETE", f"/images/{self.own_image}")
 
     async def _delete(self) -> None:
         path = f"/containers/{self.name}"

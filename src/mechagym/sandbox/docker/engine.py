@@ -2,7 +2,7 @@
 
 One connection per request and none kept: a local socket costs 0.1 ms, and nothing is left open
 when a loop ends. Errors are typed here: engine away, no rights, no space; the rest is an
-`EngineError` with its status.
+`EngineError` with its status. What goes over the wire stands in `http`.
 """
 
 import contextlib
@@ -13,17 +13,19 @@ from typing import Any
 from urllib.parse import quote, urlencode, urlsplit
 
 import anyio
-import httpx
 from anyio.abc import ByteStream, SocketStream
 
 from mechagym.errors import NoSpace, SandboxError, SandboxUnusable
 from mechagym.sandbox.docker.channel import DockerChannel
+from mechagym.sandbox.docker.http import Answer, Broken, Request, ask
 
 OLDEST = (1, 41)
 CALL_S = 120.0
+VERSION_S = 20.0
 DEFAULT_SOCKET = Path("/var/run/docker.sock")
 _HOME_SOCKETS = (".docker/run/docker.sock", ".colima/default/docker.sock", ".rd/docker.sock")
 _NO_SPACE = "no space left on device"
+_JSON = "application/json"
 
 
 class EngineError(SandboxError):
@@ -56,19 +58,13 @@ class Engine:
             )
         self.socket = parts.path if parts.scheme == "unix" else None
         self._address = (parts.hostname or "localhost", parts.port or 2375)
-        self._base = (
-            "http://docker" if self.socket else f"http://{self._address[0]}:{self._address[1]}"
-        )
         self._version = ""
-        self._client: httpx.AsyncClient | None = None
 
     async def version(self) -> dict[str, Any]:
         """What the engine says of itself. Raises SandboxUnusable with reason and remedy."""
         try:
-            with anyio.fail_after(5.0):
-                stream = await self._connect()
-                await stream.aclose()
-            said: dict[str, Any] = (await self._request("GET", "/version")).json()
+            with anyio.fail_after(VERSION_S):
+                said: dict[str, Any] = await self._said(Request(method="GET", target="/version"))
         except TimeoutError:
             raise SandboxUnusable(
                 f"the Docker engine at {self.host} does not answer",
@@ -97,11 +93,12 @@ class Engine:
 
         Raises EngineError, NoSpace, SandboxUnusable.
         """
-        if not self._version:
-            await self.version()
-        response = await self._request(method, self._version + path, params=params, json=body)
-        is_json = response.headers.get("content-type", "").startswith("application/json")
-        return response.json() if is_json and response.content else None
+        target = await self._target(path, params)
+        try:
+            with anyio.fail_after(CALL_S):
+                return await self._said(_with_json(method, target, body))
+        except TimeoutError:
+            raise self._broke_off(f"no answer to {method} {path} in {CALL_S:g} s") from None
 
     @contextlib.asynccontextmanager
     async def stream(
@@ -110,74 +107,62 @@ class Engine:
         path: str,
         *,
         params: Mapping[str, Any] | None = None,
-        content: AsyncIterator[bytes] | None = None,
-        headers: Mapping[str, str] | None = None,
-    ) -> AsyncIterator[httpx.Response]:
-        """Make a request whose body, or whose answer, is a stream."""
-        if not self._version:
-            await self.version()
-        with self._typed():
-            async with self._http().stream(
-                method,
-                self._version + path,
-                params=_plain(params),
-                content=content,
-                headers=headers,
-                timeout=httpx.Timeout(CALL_S, read=None),
-            ) as response:
-                if response.status_code >= 400:
-                    await response.aread()
-                    raise refusal(response.status_code, response.content)
-                yield response
+        archive: AsyncIterator[bytes] | None = None,
+    ) -> AsyncIterator[Answer]:
+        """Make a request whose body is an archive, or whose answer is a stream."""
+        target = await self._target(path, params)
+        if archive is None:
+            request = Request(method=method, target=target)
+        else:
+            headers = {"Content-Type": "application/x-tar"}
+            request = Request(method=method, target=target, headers=headers, body=archive)
+        async with self._asked(request) as answer:
+            yield answer
 
     async def hijack(self, path: str, body: object = None, **params: object) -> DockerChannel:
         """Turn a request into the stdio of a program. Raises as `call`."""
+        target = await self._target(path, params)
+        upgrade = {"Connection": "Upgrade", "Upgrade": "tcp"}
+        stream, answer = await self._ask(_with_json("POST", target, body, upgrade))
+        return DockerChannel(stream, answer.stream.buffer)
+
+    async def _target(self, path: str, params: Mapping[str, Any] | None) -> str:
         if not self._version:
             await self.version()
-        content = b"" if body is None else json.dumps(body).encode()
-        target = f"{self._version}{path}?{urlencode(_plain(params) or {})}"
-        head = (
-            f"POST {target} HTTP/1.1\r\nHost: docker\r\nConnection: Upgrade\r\nUpgrade: tcp\r\n"
-            f"Content-Type: application/json\r\nContent-Length: {len(content)}\r\n\r\n"
-        )
-        stream = await self._connect()
+        query = {k: v if isinstance(v, str) else json.dumps(v) for k, v in (params or {}).items()}
+        return f"{self._version}{path}?{urlencode(query)}" if query else self._version + path
+
+    async def _said(self, request: Request) -> Any:
+        async with self._asked(request) as answer:
+            said = await answer.read()
+        is_json = answer.headers.get("content-type", "").startswith(_JSON)
+        return json.loads(said) if is_json and said else None
+
+    @contextlib.asynccontextmanager
+    async def _asked(self, request: Request) -> AsyncIterator[Answer]:
+        stream, answer = await self._ask(request)
         try:
-            await stream.send(head.encode() + content)
-            answer = bytearray()
-            while (end := answer.find(b"\r\n\r\n")) < 0:
-                answer += await stream.receive()
-            status, rest = int(answer.split(b" ", 2)[1]), bytes(answer[end + 4 :])
-            if status >= 300:
-                raise refusal(status, rest or await stream.receive())  # noqa: TRY301
-        except (anyio.EndOfStream, anyio.BrokenResourceError) as error:
-            await stream.aclose()
-            raise SandboxError(f"the Docker engine closed {path}") from error
-        except BaseException:
+            yield answer
+        except Broken as error:
+            raise self._broke_off(str(error)) from error
+        finally:
             with anyio.CancelScope(shield=True):
                 await stream.aclose()
+
+    async def _ask(self, request: Request) -> tuple[ByteStream, Answer]:
+        """Connect and ask; the connection is the caller's to close, unless this raises."""
+        stream = await self._connect()
+        try:
+            answer = await ask(stream, request)
+            if answer.status >= 400:
+                raise refusal(answer.status, await answer.read())  # noqa: TRY301
+        except BaseException as error:
+            with anyio.CancelScope(shield=True):
+                await stream.aclose()
+            if isinstance(error, Broken):
+                raise self._broke_off(str(error)) from error
             raise
-        return DockerChannel(stream, rest)
-
-    async def _request(self, method: str, path: str, **options: Any) -> httpx.Response:
-        options["params"] = _plain(options.get("params"))
-        with self._typed():
-            response = await self._http().request(method, path, timeout=CALL_S, **options)
-        if response.status_code >= 400:
-            raise refusal(response.status_code, response.content)
-        return response
-
-    def _http(self) -> httpx.AsyncClient:
-        if self._client is None:
-            self._client = httpx.AsyncClient(
-                base_url=self._base,
-                transport=httpx.AsyncHTTPTransport(
-                    uds=self.socket,
-                    verify=False,  # no TLS is spoken here: skip loading its roots
-                    limits=httpx.Limits(max_keepalive_connections=0),
-                ),
-                trust_env=False,
-            )
-        return self._client
+        return stream, answer
 
     async def _connect(self) -> ByteStream:
         try:
@@ -188,15 +173,9 @@ class Engine:
             raise self._away(error) from error
         return stream
 
-    @contextlib.contextmanager
-    def _typed(self) -> Any:
-        try:
-            yield
-        except httpx.TransportError as error:
-            raise SandboxError(
-                f"the Docker engine at {self.host} broke off: {error or type(error).__name__}",
-                reason="engine_away",
-            ) from error
+    def _broke_off(self, how: str) -> SandboxError:
+        said = f"the Docker engine at {self.host} broke off: {how}"
+        return SandboxError(said, reason="engine_away")
 
     def _away(self, error: OSError) -> SandboxUnusable:
         start = "start it: `systemctl start docker`, or open Docker Desktop"
@@ -247,8 +226,11 @@ def _number(version: str) -> tuple[int, int]:
     return int(major), int(minor)
 
 
-def _plain(params: Mapping[str, Any] | None) -> dict[str, str] | None:
-    """Query values as the engine reads them: JSON for what is not a word."""
-    if params is None:
-        return None
-    return {k: v if isinstance(v, str) else json.dumps(v) for k, v in params.items()}
+def _with_json(
+    method: str, target: str, body: object, headers: Mapping[str, str] | None = None
+) -> Request:
+    """A request with a JSON body, where there is one."""
+    if body is None:
+        return Request(method=method, target=target, headers=headers or {})
+    typed = {**(headers or {}), "Content-Type": _JSON}
+    return Request(method=method, target=target, headers=typed, body=json.dumps(body).encode())

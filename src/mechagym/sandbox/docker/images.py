@@ -142,13 +142,12 @@ class Images:
             "POST",
             "/build",
             params=params,
-            content=packed(image.context, image.dockerfile),
-            headers={"Content-Type": "application/x-tar"},
+            archive=packed(image.context, image.dockerfile),
         )
         tail: deque[str] = deque(maxlen=TAIL_LINES)
         try:
             async with request as response:
-                await _follow(response.aiter_lines(), tail, on_line)
+                await _follow(response.lines(), tail, on_line)
         except EngineError as error:
             said = "\n".join([*tail, error.said])
             raise no_space(said) or ImageError(
@@ -163,7 +162,7 @@ class Images:
             tail: deque[str] = deque(maxlen=TAIL_LINES)
             try:
                 async with self._engine.stream("POST", "/images/create", params=params) as response:
-                    await _follow(response.aiter_lines(), tail, on_line)
+                    await _follow(response.lines(), tail, on_line)
                     return
             except EngineError as error:
                 final = any(word in error.said.lower() for word in _FINAL)
@@ -202,7 +201,7 @@ class Images:
             yield
 
 
-async def _follow(lines: AsyncIterator[str], tail: deque[str], on_line: OnLine) -> None:
+async def _follow(lines: AsyncIterator[bytes], tail: deque[str], on_line: OnLine) -> None:
     """Pass the engine's progress on. Raises EngineError with what it says went wrong."""
     try:
         async for line in lines:

@@ -44,9 +44,10 @@ async def sweep(engine: Engine, images: Images, scope: ReapScope) -> list[Remove
 
 async def _forks(engine: Engine, scope: ReapScope) -> list[Removed]:
     removed = []
-    for row in await engine.call("GET", "/images/json", params={"all": "0", **_OURS}):
+    filters = {"dangling": ["true"], "label": [f"{MARK}=1", f"{_KIND}=fork"]}
+    for row in await engine.call("GET", "/images/json", params={"filters": filters}):
         labels: dict[str, Any] = row.get("Labels") or {}
-        if labels.get(_KIND) == "fork" and reapable(labels, scope):
+        if reapable(labels, scope):
             name = row["Id"].removeprefix("sha256:")[:12]
             if scope.dry_run or await _delete(engine, f"/images/{row['Id']}"):
                 removed.append(Removed(what="image", name=name, owner=describe(labels)))
