@@ -12,6 +12,7 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from mechagym.errors import ConfigError
+from mechagym.events import EgressConnected
 from mechagym.sandbox.allowlist import allows, is_public, reachable, read_entry
 from mechagym.sandbox.base import NetworkPolicy
 from mechagym.sandbox.egress import Front
@@ -103,7 +104,7 @@ async def echo_server():
 
 @asynccontextmanager
 async def proxy(*hosts: str):
-    seen = []
+    seen: list[EgressConnected] = []
     listener = await anyio.create_tcp_listener(local_host="127.0.0.1")
     async with listener, anyio.create_task_group() as tasks:
         tasks.start_soon(Front(policy(*hosts), report=seen.append).serve, listener)

@@ -10,6 +10,7 @@ from pathlib import Path
 
 import pytest
 
+from mechagym.events import EgressConnected
 from mechagym.sandbox.base import NetworkPolicy
 from mechagym.sandbox.local import LocalSandbox, runtime
 from tests.sandbox.local_parts import folders, host_spec, needs_parts, text
@@ -88,7 +89,7 @@ async def test_no_network_reaches_nothing(sandbox, server):
 async def test_an_allowlist_reaches_what_it_lists_by_the_proxy_alone(sandbox, server):
     address = f"{own_address()}:{server.server_port}"
     policy = NetworkPolicy(mode="allowlist", allowed_hosts=(address,))
-    seen = []
+    seen: list[EgressConnected] = []
     async with sandbox.open(host_spec(network=policy, on_egress=seen.append)) as box:
         assert "hello from the host" in await text(box, GET.format(address))
         other = await box.exec(["sh", "-c", GET.format("192.0.2.1")])
