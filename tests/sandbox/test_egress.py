@@ -4,6 +4,7 @@ import socket
 from collections.abc import Sequence
 from contextlib import asynccontextmanager
 from ipaddress import ip_address
+from typing import TYPE_CHECKING
 
 import anyio
 import pytest
@@ -12,10 +13,12 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from mechagym.errors import ConfigError
-from mechagym.events import EgressConnected
 from mechagym.sandbox.allowlist import allows, is_public, reachable, read_entry
 from mechagym.sandbox.base import NetworkPolicy
 from mechagym.sandbox.egress import Front
+
+if TYPE_CHECKING:
+    from mechagym.events import EgressConnected
 
 
 def policy(*hosts: str) -> NetworkPolicy:

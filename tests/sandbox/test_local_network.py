@@ -7,13 +7,16 @@ import threading
 from collections.abc import AsyncIterator, Iterator
 from http.server import BaseHTTPRequestHandler, HTTPServer
 from pathlib import Path
+from typing import TYPE_CHECKING
 
 import pytest
 
-from mechagym.events import EgressConnected
 from mechagym.sandbox.base import NetworkPolicy
 from mechagym.sandbox.local import LocalSandbox, runtime
 from tests.sandbox.local_parts import folders, host_spec, needs_parts, text
+
+if TYPE_CHECKING:
+    from mechagym.events import EgressConnected
 
 pytestmark = pytest.mark.live
 NO_WAY_OUT = runtime.way_out()[0] is None
