@@ -8,11 +8,11 @@ may have been billed.
 import time
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from typing import Literal
 
 from mechagym.errors import BudgetError, BudgetExhausted
-from mechagym.events import BudgetWarned, Emit
+from mechagym.events import BudgetRaised, BudgetWarned, Emit
 from mechagym.records import Spend
 
 Limit = Literal["usd", "tokens", "seconds", "turns"]
@@ -66,7 +66,8 @@ class Meter:
     clock: Callable[[], float] = time.monotonic
     settled: Spend = field(default_factory=Spend)
     turns: int = 0
-    _holds: list[Hold] = field(default_factory=list, init=False)
+    _holds: dict[Hold, None] = field(default_factory=dict, init=False)
+    _held: Spend | None = field(default=None, init=False)
     _warned: set[tuple[Limit, int]] = field(default_factory=set, init=False)
     _began: float = field(default=0.0, init=False)
 
@@ -92,11 +93,17 @@ class Meter:
         Raises BudgetExhausted, naming the limit that would break.
         """
         for meter in self._chain():
-            meter._check(want, turns)
+            if refusal := meter._refusal(want, turns):
+                raise refusal
         hold = Hold(meter=self, want=want, turns=turns)
         for meter in self._chain():
-            meter._holds.append(hold)
+            meter._holds[hold] = None
+            meter._held = None
         return hold
+
+    def fits(self, want: Spend, *, turns: int = 0) -> bool:
+        """Whether `reserve` would hold this now."""
+        return not any(meter._refusal(want, turns) for meter in self._chain())
 
     def settle(self, hold: Hold, spent: Spend) -> None:
         """Replace a hold by what was really spent, be it more than was held: a bill is a fact."""
@@ -118,10 +125,26 @@ class Meter:
             meter._began -= seconds
             meter._warned.update((w.limit, w.percent) for w in meter._due())
 
+    def set_limit(self, name: Limit, value: float | None) -> None:
+        """Raise, lower or lift a limit at once. What is held stays held, also above a lower one.
+
+        A new limit warns anew, but for what was passed and warned of before.
+        """
+        before = self.budget.limit(name)
+        whole = value if value is None or name in ("usd", "seconds") else int(value)
+        self.budget = replace(self.budget, **{name: whole})
+        if self.emit is not None and whole != before:
+            self.emit(BudgetRaised(limit=name, before=before, after=whole))
+        warned, self._warned = self._warned, {w for w in self._warned if w[0] != name}
+        self._warned |= warned & {(w.limit, w.percent) for w in self._due()}
+        self._warn()
+
     @property
     def held(self) -> Spend:
         """The sum of all open holds."""
-        return sum((hold.want for hold in self._holds), Spend())
+        if self._held is None:
+            self._held = sum((hold.want for hold in self._holds), Spend())
+        return self._held
 
     def used(self, name: Limit) -> float:
         """Settled plus held, in the unit of the limit (usd by this budget's basis)."""
@@ -142,7 +165,7 @@ class Meter:
             yield meter
             meter = meter.parent
 
-    def _check(self, want: Spend, turns: int) -> None:
+    def _refusal(self, want: Spend, turns: int) -> BudgetExhausted | None:
         for name in LIMITS:
             limit = self.budget.limit(name)
             if limit is None:
@@ -151,12 +174,13 @@ class Meter:
             total = self._amount(name, self.settled + self.held + want, self._all_turns() + turns)
             if total > limit or (name == "seconds" and total == limit):
                 used = self.used(name)
-                raise BudgetExhausted(
+                return BudgetExhausted(
                     f"budget: {name} limit of {limit:g} reached"
                     f" ({used:g} used or held, {total - used:g} more asked)",
                     remedy=f"raise the limit for {name}, or ask for less",
                     reason=f"budget_{name}",
                 )
+        return None
 
     def _amount(self, name: Limit, spend: Spend, turns: int) -> float:
         match name:
@@ -180,7 +204,8 @@ class Meter:
             raise BudgetError("budget: this hold was settled or released before")
         hold.open = False
         for meter in self._chain():
-            meter._holds.remove(hold)
+            del meter._holds[hold]
+            meter._held = None
 
     def _warn(self) -> None:
         for warning in self._due():

@@ -16,7 +16,8 @@
     │   └── AgentSetupError      agent      no     no       it could not even be prepared
     ├── VerifierError            verifier   yes    no       no trustworthy reward: `infra_error`
     ├── BudgetError              user       no     –        a limit is not one (negative, unknown)
-    │   └── BudgetExhausted      user       no     yes      `budget_exhausted`
+    │   ├── BudgetExhausted      user       no     yes      `budget_exhausted`
+    │   └── PriceUnknown         user       no     no       the call is refused before it is sent
     └── StoreError               host       no     –        the record cannot be kept
         └── JobLocked            user       no     –        another live process owns this job
 
@@ -154,6 +155,10 @@ class BudgetExhausted(BudgetError):
     """A reservation would exceed a limit of this meter or of one above it."""
 
     graded = True
+
+
+class PriceUnknown(BudgetError):
+    """Nobody said what a call would cost, so it is not made; the remedy names the line to add."""
 
 
 class StoreError(MechagymError):

@@ -1,0 +1,339 @@
+"""The ledger of model calls: each is reserved before it is sent and settled after, by either door.
+
+Every opened call ends exactly once, by `answered`, `failed` or `abandoned`, and each end is one
+event that carries what was spent; so the fold of the events is what the meter says. A call left
+open by an exception is abandoned: what was sent may be billed.
+"""
+
+import time
+from collections.abc import Awaitable, Callable
+from dataclasses import dataclass, field, replace
+from datetime import datetime
+from fractions import Fraction
+from math import ceil
+from types import TracebackType
+from typing import Literal, Self
+
+from mechagym.budget import Hold, Meter
+from mechagym.errors import BudgetError, PriceUnknown
+from mechagym.events import (
+    Emit,
+    EventBody,
+    ModelAnswered,
+    ModelFailed,
+    ModelRefused,
+    ModelRequested,
+    ReserveExceeded,
+)
+from mechagym.llm.catalogue import Catalogue
+from mechagym.llm.faults import Fault
+from mechagym.llm.names import ModelName
+from mechagym.llm.price_table import PriceTable
+from mechagym.llm.prices import Price
+from mechagym.records import Spend, Usage, new_id, now
+
+OUTPUT_FLOOR = 2_048
+"""No output limit is lowered below this: a reply shorter than that is worth nothing."""
+
+OUTPUT_UNKNOWN = 32_000
+"""The output limit where neither the request nor the catalogue has one."""
+
+WINDOW_UNKNOWN = 1_000_000
+"""What a request that leans on the provider's state may read, where its window is unknown."""
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class CallRequest:
+    """What bounds the cost of a call. `images` counts images and pages of documents.
+
+    `counted` is the provider's own count of the input, where it was asked. `stateful`: it leans on
+    state kept by the provider. `edits` are what the door changed already, for the event.
+    """
+
+    model: ModelName
+    body_bytes: int
+    images: int = 0
+    asked_limit: int | None = None
+    thinking_budget: int = 0
+    searches: int = 0
+    stateful: bool = False
+    variant: str | None = None
+    counted: int | None = None
+    edits: tuple[str, ...] = ()
+
+
+@dataclass(slots=True)
+class InputBounds:
+    """By how much the inputs of models went over our bounds; one for all callers of a job."""
+
+    _over: dict[ModelName, Fraction] = field(default_factory=dict)
+    _most: dict[ModelName, int] = field(default_factory=dict)
+
+    def bound(self, request: CallRequest, window: int | None) -> int:
+        """The most input tokens that this request can be."""
+        if request.stateful:
+            bound = window or WINDOW_UNKNOWN
+        elif request.counted is not None:
+            bound = request.counted * 21 // 20 + 100  # a count may be off by a little
+        else:
+            bound = ceil(request.body_bytes / 2) + 1_000 + 8_000 * request.images
+        raised = ceil(bound * self._over.get(request.model, 1))
+        most = self._most.get(request.model, 0)
+        return min(raised, max(window, most)) if window else raised
+
+    def exceeded(self, model: ModelName, bound: int, actual: int) -> None:
+        """Learn that an input was larger than its bound: all later bounds of the model rise."""
+        self._over[model] = self._over.get(model, Fraction(1)) * Fraction(actual, max(bound, 1))
+        self._most[model] = max(actual, self._most.get(model, 0))
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Ledger:
+    """Who pays for the calls of one caller, at which prices.
+
+    `billed` False: a subscription or a replay, so that calls cost nothing and only their list
+    price is kept. `allow_unpriced` lets a model without price through where a token limit binds.
+    `turns`: how many turns one call is.
+    """
+
+    meter: Meter
+    prices: PriceTable
+    catalogue: Catalogue
+    emit: Emit
+    door: Literal["process", "gateway"]
+    billed: bool = True
+    allow_unpriced: bool = False
+    turns: int = 1
+    bounds: InputBounds = field(default_factory=InputBounds)
+    clock: Callable[[], float] = time.monotonic
+    today: Callable[[], datetime] = now
+
+    def open(self, request: CallRequest) -> "Call":
+        """Reserve the worst case of a call, with a lower output limit where money is short.
+
+        Raises PriceUnknown or BudgetExhausted; then nothing may be sent.
+        """
+        try:
+            price = self._price(request)
+            bound = self._bound(request)
+            limit = self._output_limit(request, price, bound=bound)
+            held = self._worst(request, price, bound=bound, limit=limit)
+            hold = self.meter.reserve(held, turns=self.turns)
+        except BudgetError as error:
+            self.emit(
+                ModelRefused(model=str(request.model), reason=error.reason, message=error.message)
+            )
+            raise
+        call = Call(self, request=request, price=price, hold=hold, output_limit=limit)
+        self.emit(
+            ModelRequested(
+                call_id=call.call_id,
+                model=str(request.model),
+                door=self.door,
+                held=held,
+                output_limit=limit,
+                asked_limit=request.asked_limit,
+                edits=call.edits,
+            )
+        )
+        return call
+
+    def fits(self, request: CallRequest) -> bool:
+        """Whether `open` would take this request now, be it with a lower output limit."""
+        try:
+            price = self._price(request)
+            bound = self._bound(request)
+            limit = self._output_limit(request, price, bound=bound)
+            held = self._worst(request, price, bound=bound, limit=limit)
+        except PriceUnknown:
+            return False
+        return self.meter.fits(held, turns=self.turns)
+
+    def spend(self, usage: Usage, price: Price | None) -> Spend:
+        """What a usage costs in both ledgers; without a price only its tokens are known."""
+        if price is None:
+            return Spend(usage=usage, unpriced_calls=1)
+        return self._at(price.cost_nano(usage), usage)
+
+    def _at(self, nano: int, usage: Usage) -> Spend:
+        return Spend(usage=usage, billed_nano=nano if self.billed else 0, imputed_nano=nano)
+
+    def _price(self, request: CallRequest) -> Price | None:
+        try:
+            return self.prices.find(request.model, self.today(), variant=request.variant)
+        except PriceUnknown:
+            if self.allow_unpriced and self.meter.left("tokens") is not None:
+                return None
+            raise
+
+    def _bound(self, request: CallRequest) -> int:
+        return self.bounds.bound(request, self.catalogue.find(request.model).context_window)
+
+    def _worst(self, request: CallRequest, price: Price | None, *, bound: int, limit: int) -> Spend:
+        usage = Usage(input=bound, output=limit, web_searches=request.searches)
+        if price is None:
+            return Spend(usage=usage, unpriced_calls=1)
+        return self._at(price.worst_nano(bound, limit, request.searches), usage)
+
+    def _output_limit(self, request: CallRequest, price: Price | None, *, bound: int) -> int:
+        """The limit that was asked for, or the largest that can be paid, down to the floor."""
+
+        def can_pay(limit: int) -> bool:
+            worst = self._worst(request, price, bound=bound, limit=limit)
+            return self.meter.fits(worst, turns=self.turns)
+
+        wanted = request.asked_limit
+        if wanted is None:
+            wanted = self.catalogue.find(request.model).max_output or OUTPUT_UNKNOWN
+        low, high = max(OUTPUT_FLOOR, request.thinking_budget + 1), wanted
+        if low >= high or can_pay(high):
+            return high
+        while high - low > 1:
+            middle = (low + high) // 2
+            low, high = (middle, high) if can_pay(middle) else (low, middle)
+        return low
+
+
+class Call:
+    """One try of a model call, from its hold to its end. `output_limit` is what may be sent.
+
+    As a context it is abandoned where its body ends without saying how the call did.
+    """
+
+    def __init__(
+        self,
+        ledger: Ledger,
+        *,
+        request: CallRequest,
+        price: Price | None,
+        hold: Hold,
+        output_limit: int,
+    ) -> None:
+        self.call_id = new_id()
+        self.output_limit = output_limit
+        self.price = price
+        self._ledger = ledger
+        self._request = request
+        self._hold = hold
+        self._began = ledger.clock()
+
+    @property
+    def limits_output(self) -> bool:
+        """Whether the provider must be told a limit that the request does not carry."""
+        if self._request.asked_limit is not None:
+            return self.output_limit != self._request.asked_limit
+        own = self._ledger.catalogue.find(self._request.model).max_output
+        return self.output_limit != own
+
+    @property
+    def edits(self) -> tuple[str, ...]:
+        """All that is changed in the request before it is sent."""
+        limit = (f"output limit {self.output_limit}",) if self.limits_output else ()
+        return self._request.edits + limit
+
+    @property
+    def open(self) -> bool:
+        """Whether it has not ended."""
+        return self._hold.open
+
+    def answered(
+        self,
+        usage: Usage | None,
+        *,
+        first_output_ms: float | None = None,
+        finish: str | None = None,
+        request_id: str | None = None,
+    ) -> Spend:
+        """Settle an answer. Without a usage, or with an empty one, at what was held."""
+        measured = usage is not None and usage.tokens > 0
+        spent = self._spent(usage if measured else None)
+        self._settle(
+            spent,
+            ModelAnswered(
+                call_id=self.call_id,
+                model=str(self._request.model),
+                spend=spent,
+                price_ref=self.price.ref if self.price else "unknown",
+                total_ms=(self._ledger.clock() - self._began) * 1000,
+                first_output_ms=first_output_ms,
+                finish=finish,
+                measured=measured,
+                request_id=request_id,
+            ),
+        )
+        return spent
+
+    def failed(
+        self,
+        fault: Fault,
+        *,
+        released: bool,
+        usage: Usage | None = None,
+        wait_s: float | None = None,
+    ) -> Spend:
+        """End a try that failed: give the hold back, or settle it at what was reported or held."""
+        spent = Spend() if released else self._spent(usage)
+        event = ModelFailed(
+            call_id=self.call_id,
+            model=str(self._request.model),
+            error=fault.error or fault.kind,
+            message=fault.message,
+            status=fault.status,
+            wait_s=wait_s,
+            spend=spent,
+        )
+        if released:
+            self._hold.meter.release(self._hold)
+            self._ledger.emit(event)
+        else:
+            self._settle(spent, event)
+        return spent
+
+    def abandoned(self) -> Spend:
+        """Settle a call that nobody waits for any more at what was held: it may be billed."""
+        return self.failed(
+            Fault(kind="lost", error="Abandoned", message="nobody waited for the answer"),
+            released=False,
+        )
+
+    def _spent(self, usage: Usage | None) -> Spend:
+        return self._ledger.spend(usage, self.price) if usage is not None else self._hold.want
+
+    def _settle(self, spent: Spend, event: EventBody) -> None:
+        held = self._hold.want
+        self._hold.meter.settle(self._hold, spent)
+        self._ledger.emit(event)
+        if spent.usage.tokens > held.usage.tokens or spent.imputed_nano > held.imputed_nano:
+            self._ledger.emit(
+                ReserveExceeded(
+                    call_id=self.call_id, model=str(self._request.model), held=held, spent=spent
+                )
+            )
+        used = spent.usage
+        came = used.input + used.cache_read + used.cache_write_5m + used.cache_write_1h
+        if came > held.usage.input:
+            self._ledger.bounds.exceeded(self._request.model, held.usage.input, came)
+
+    def __enter__(self) -> Self:
+        return self
+
+    def __exit__(
+        self,
+        kind: type[BaseException] | None,
+        error: BaseException | None,
+        trace: TracebackType | None,
+    ) -> None:
+        if self.open:
+            self.abandoned()
+
+
+async def open_counted(
+    ledger: Ledger, request: CallRequest, count: Callable[[], Awaitable[int | None]]
+) -> Call:
+    """Open a call; where our own bound would refuse it, ask the provider once for the true input.
+
+    Raises as `Ledger.open` does.
+    """
+    if request.counted is None and not ledger.fits(request):
+        request = replace(request, counted=await count())
+    return ledger.open(request)

@@ -1,0 +1,86 @@
+"""What went wrong with one try of a call: how often it is worth trying, and who keeps the hold.
+
+The table of retries, for both doors. A hold is released only where the provider cannot have worked
+for us; in doubt it is settled, since what may be billed counts as spent.
+"""
+
+from collections.abc import Mapping
+from dataclasses import dataclass
+from typing import Literal
+
+FaultKind = Literal[
+    "rate_limited",
+    "unavailable",
+    "not_sent",
+    "server",
+    "lost",
+    "empty",
+    "undecodable",
+    "unauthorised",
+    "quota",
+    "rejected",
+]
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Rule:
+    """How many tries in all, and whether the hold of a failed one is given back."""
+
+    tries: int
+    released: bool
+
+
+RULES: Mapping[FaultKind, Rule] = {
+    "rate_limited": Rule(tries=6, released=True),
+    "unavailable": Rule(tries=6, released=True),
+    "not_sent": Rule(tries=6, released=True),
+    "server": Rule(tries=4, released=True),
+    "lost": Rule(tries=3, released=False),
+    "empty": Rule(tries=3, released=False),
+    "undecodable": Rule(tries=2, released=False),
+    "unauthorised": Rule(tries=1, released=True),  # one more where the key can be read again
+    "quota": Rule(tries=1, released=True),
+    "rejected": Rule(tries=1, released=True),
+}
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Fault:
+    """One failed try. `error` is the class of who reported it, `message` is for a person.
+
+    `may_retry` False: the provider said that trying again is of no use.
+    """
+
+    kind: FaultKind
+    message: str
+    error: str = ""
+    status: int | None = None
+    retry_after_s: float | None = None
+    may_retry: bool = True
+
+    @property
+    def tries(self) -> int:
+        """How many tries in all this kind is worth."""
+        return RULES[self.kind].tries if self.may_retry else 1
+
+    @property
+    def released(self) -> bool:
+        """Whether the hold of this try is given back."""
+        return RULES[self.kind].released
+
+
+def kind_of_status(status: int) -> FaultKind:
+    """What an HTTP status from a provider means."""
+    match status:
+        case 429:
+            return "rate_limited"
+        case 503 | 529:
+            return "unavailable"
+        case 401:
+            return "unauthorised"
+        case 402:
+            return "quota"
+        case 408 | 409:
+            return "server"
+        case _:
+            return "server" if status >= 500 else "rejected"
