@@ -7,7 +7,8 @@ import pwd
 import shutil
 import subprocess
 import sys
-from collections.abc import Iterator
+from collections.abc import Iterator, Sequence
+from dataclasses import dataclass
 from pathlib import Path
 
 import pytest
@@ -17,6 +18,7 @@ from tests.sandbox.local_parts import needs_parts
 USER = "mechagym-test"
 HERE = Path(__file__).parent
 PROJECT = HERE.parent.parent
+SYSTEM = "/usr/bin:/usr/local/bin"
 SUITES = (
     "test_local_box.py",
     "test_local_conformance.py",
@@ -46,14 +48,23 @@ def user() -> Iterator[pwd.struct_passwd]:
         yield known
 
 
-def run_as(user: pwd.struct_passwd, *argv: str) -> subprocess.CompletedProcess[str]:
-    """Run a program as the user with this interpreter's packages, in an otherwise empty
-    environment.
-    """
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Place:
+    """What the user runs: an interpreter, where it finds its packages, and our tests."""
+
+    python: str
+    path: tuple[str, ...]
+    project: Path = PROJECT
+
+
+def run_as(
+    user: pwd.struct_passwd, *argv: str, path: Sequence[str] = ()
+) -> subprocess.CompletedProcess[str]:
+    """Run a program as the user in an otherwise empty environment."""
     env = {
         "HOME": user.pw_dir,
         "PATH": "/usr/local/bin:/usr/bin:/bin",
-        "PYTHONPATH": os.pathsep.join([str(PROJECT), *filter(None, sys.path)]),
+        "PYTHONPATH": os.pathsep.join(path),
         "PYTHONDONTWRITEBYTECODE": "1",
     }
     return subprocess.run(
@@ -70,45 +81,64 @@ def run_as(user: pwd.struct_passwd, *argv: str) -> subprocess.CompletedProcess[s
 
 
 @pytest.fixture(scope="module")
-def interpreter(user: pwd.struct_passwd) -> str:
-    """One that the user may run and that has our packages: this one, or the system's of the same
-    version.
+def place(user: pwd.struct_passwd) -> Place:
+    """This interpreter or the system's of the same version, with our packages; where the user can
+    reach none of that, an environment of the user's own.
     """
+    path = (str(PROJECT), *filter(None, sys.path))
     wanted = f"python3.{sys.version_info.minor}"
-    for candidate in (sys.executable, shutil.which(wanted, path="/usr/bin:/usr/local/bin")):
-        if candidate:
-            try:
-                done = run_as(user, candidate, "-c", "import mechagym.sandbox.local, pytest, anyio")
-            except PermissionError:
-                continue
-            if done.returncode == 0:
-                return candidate
-    pytest.skip(f"an ordinary user can run no {wanted} with our packages")
+    for candidate in (sys.executable, shutil.which(wanted, path=SYSTEM)):
+        if candidate and _works(user, found := Place(python=candidate, path=path)):
+            return found
+    own = _own_place(user)
+    if not _works(user, own):
+        pytest.skip("an ordinary user can run no Python here: apt-get install python3-venv")
+    return own
+
+
+def _works(user: pwd.struct_passwd, place: Place) -> bool:
+    imports = "import mechagym.sandbox.local, tests.sandbox, pytest, anyio, hypothesis"
+    try:
+        return run_as(user, place.python, "-c", imports, path=place.path).returncode == 0
+    except PermissionError:
+        return False
+
+
+def _own_place(user: pwd.struct_passwd) -> Place:
+    """Install the project for the system's Python below the user's home, with a copy of the
+    tests.
+    """
+    env, project = Path(user.pw_dir, "env"), Path(user.pw_dir, "project")
+    python = shutil.which("python3", path=SYSTEM) or "python3"
+    subprocess.run([python, "-m", "venv", "--clear", str(env)], check=False)
+    install = [f"{env}/bin/python", "-m", "pip", "install", "-qq", f"{PROJECT}[dev]"]
+    if (env / "bin/pip").exists():
+        subprocess.run(install, check=False)
+    shutil.copytree(HERE.parent, project / "tests", dirs_exist_ok=True)
+    shutil.copy(PROJECT / "pyproject.toml", project)
+    return Place(python=f"{env}/bin/python", path=(str(project),), project=project)
 
 
 @pytest.mark.parametrize("suite", SUITES)
-def test_an_ordinary_user_gets_the_same(
-    user: pwd.struct_passwd, interpreter: str, suite: str
-) -> None:
+def test_an_ordinary_user_gets_the_same(user: pwd.struct_passwd, place: Place, suite: str) -> None:
     done = run_as(
         user,
-        interpreter,
+        place.python,
         "-m",
         "pytest",
         "-q",
         "-p",
         "no:cacheprovider",
-        f"--rootdir={PROJECT}",
+        f"--rootdir={place.project}",
         f"--basetemp={user.pw_dir}/pytest",
-        str(HERE / suite),
+        str(place.project / "tests" / "sandbox" / suite),
+        path=place.path,
     )
     assert done.returncode == 0, (done.stdout[-6000:], done.stderr[-2000:])
     assert " passed" in done.stdout
 
 
-def test_without_subordinate_ids_it_says_what_to_do(
-    user: pwd.struct_passwd, interpreter: str
-) -> None:
+def test_without_subordinate_ids_it_says_what_to_do(user: pwd.struct_passwd, place: Place) -> None:
     table = Path("/etc/subuid")
     before = table.read_text()
     script = (
@@ -119,7 +149,7 @@ def test_without_subordinate_ids_it_says_what_to_do(
     )
     table.write_text("".join(line for line in before.splitlines(keepends=True) if USER not in line))
     try:
-        said = run_as(user, interpreter, "-c", script)
+        said = run_as(user, place.python, "-c", script, path=place.path)
     finally:
         table.write_text(before)
     assert "False" in said.stdout, said

@@ -248,6 +248,30 @@ async def test_a_cancel_closes_the_box(sandbox, cache):
     assert folders(cache) == set()
 
 
+async def test_a_cancel_at_any_moment_leaves_nothing(cache):
+    for delay_ms in (0, 10, 25, 50, 75, 100, 125, 150, 200, 250, 300, 400):
+        sandbox = LocalSandbox(cache=cache)
+        with anyio.move_on_after(delay_ms / 1000) as scope:
+            async with sandbox.open(host_spec()) as box:
+                await box.exec(["sleep", "60"])
+        assert scope.cancelled_caught, delay_ms
+        assert folders(cache) == set(), delay_ms
+        await sandbox.aclose()
+
+
+async def test_whoever_is_cancelled_still_has_the_box_to_tidy_up(sandbox, tmp_path):
+    with anyio.move_on_after(1) as scope:
+        async with sandbox.open(host_spec()) as box:
+            try:
+                await box.put(b"kept", "/evidence")
+                await anyio.sleep_forever()
+            finally:
+                with anyio.CancelScope(shield=True):
+                    await box.get("/evidence", tmp_path / "evidence")
+    assert scope.cancelled_caught
+    assert (tmp_path / "evidence").read_bytes() == b"kept"
+
+
 async def test_many_boxes_at_once(sandbox):
     async def one(number: int) -> None:
         async with sandbox.open(host_spec()) as box:

@@ -134,14 +134,12 @@ class LocalBox:
             raise SandboxError("only a fork of this box can be adopted", retry=False)
         old, self.instance = self.instance, fork.instance
         fork.instance.adopted = True
-        with anyio.CancelScope(shield=True):
-            await old.stop()
+        await old.stop()
 
     async def end_adopted(self, first: Instance) -> None:
         """End what this handle went on as, if that is not its first instance."""
         if self.instance is not first:
-            with anyio.CancelScope(shield=True):
-                await self.instance.stop()
+            await self.instance.stop()
 
     async def alive(self) -> bool:
         """Whether a command could run now."""
@@ -206,13 +204,13 @@ class LocalBox:
 @asynccontextmanager
 async def running(instance: Instance, nest: TaskGroup) -> AsyncIterator[None]:
     """Start an instance in a task of the nest; end it, unless a box adopted it meanwhile."""
-    await nest.start(instance.run)
+    nest.start_soon(instance.run)
     try:
+        await instance.started()
         yield
     finally:
         if not instance.adopted:
-            with anyio.CancelScope(shield=True):
-                await instance.stop()
+            await instance.stop()
 
 
 async def _drain(reader: int) -> AsyncIterator[bytes]:

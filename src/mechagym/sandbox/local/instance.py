@@ -16,7 +16,7 @@ from dataclasses import dataclass, field
 from typing import Any
 
 import anyio
-from anyio.abc import TaskGroup, TaskStatus
+from anyio.abc import TaskGroup
 
 from mechagym.errors import BoxDied, SandboxError
 from mechagym.records import new_id
@@ -37,6 +37,7 @@ root; and beside it root's control lane.
 """
 
 CONTROL_USER = "0"
+CLOSE_S = 10.0
 GROUPS, LAYERS = f"{MARK}.groups", f"{MARK}.layers"
 """In `owner.json` besides the owner: what the reaper has to look for, and what it must leave."""
 
@@ -86,44 +87,62 @@ class Instance:
     _hold: Hold | None = None
     _main: Pipes | None = None
     _spare: Pipes | None = None
+    _fault: Exception | None = None
+    _life: anyio.CancelScope = field(default_factory=lambda: anyio.CancelScope(shield=True))
+    _up: anyio.Event = field(default_factory=anyio.Event)
     _stop: anyio.Event = field(default_factory=anyio.Event)
     _gone: anyio.Event = field(default_factory=anyio.Event)
 
     # --- life
 
-    async def run(self, *, task_status: TaskStatus[None]) -> None:
+    async def run(self) -> None:
         """Start, serve until `stop`, end. Run it in a task group: lanes live in the task that
-        opened them.
+        opened them. A cancel of the group ends nothing here, so that whoever is cancelled still has
+        a box while it tidies up; `stop` does.
         """
         services = anyio.create_task_group()
-        with anyio.CancelScope(shield=True) as scope:
+        with self._life:
             await services.__aenter__()
             try:
-                main = await self._start(services)
-                first = main if self._is_root else None
-                async with LanePool(self._machine(), first) as self.pool:
-                    task_status.started()
-                    scope.shield = False  # who was cancelled while it started never says stop
-                    try:
-                        await self._stop.wait()
-                    finally:
-                        scope.shield = True
-            except ExceptionGroup as group:
-                if self.pool is None:
-                    what = f"box {self.box_id} does not start: {group.exceptions[0]}"
-                    raise SandboxError(what) from group
-                # a shell could not be had: the box ends here, and whoever uses it hears BoxDied
+                if not self._stop.is_set():
+                    await self._serve(await self._start(services))
+            except Exception as error:  # noqa: BLE001 – raised by `started`, not in the group
+                # once it is up: the box ends, and whoever uses it hears BoxDied
+                self._fault = self._reason(error)
             finally:
+                self._up.set()
                 await self._end()
                 services.cancel_scope.cancel()
                 await services.__aexit__(None, None, None)
                 self._gone.set()
 
+    async def started(self) -> None:
+        """Wait until commands can run. Raises the reason why it does not start."""
+        await self._up.wait()
+        if self._fault is not None:
+            raise self._fault
+
     async def stop(self) -> None:
-        """End it and wait until it is gone."""
+        """End it, wait `CLOSE_S` at most until it is gone; what is left then is the reaper's."""
         self._kill()
         self._stop.set()
-        await self._gone.wait()
+        with anyio.move_on_after(CLOSE_S, shield=True):
+            await self._gone.wait()
+        self._life.cancel()
+
+    async def _serve(self, main: Pipes) -> None:
+        if self._stop.is_set():
+            return
+        async with LanePool(self._machine(), main if self._is_root else None) as self.pool:
+            self._up.set()
+            await self._stop.wait()
+
+    def _reason(self, error: Exception) -> Exception:
+        if not isinstance(error, ExceptionGroup):
+            return error
+        said = SandboxError(f"box {self.box_id} does not start: {error.exceptions[0]}")
+        said.__cause__ = error
+        return said
 
     @property
     def hold(self) -> Hold:

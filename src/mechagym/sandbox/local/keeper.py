@@ -65,6 +65,8 @@ class Keeper:
         match request["step"]:
             case "start":
                 self.boxes[request["box"]] = files.pop() if request["freezer"] else None
+            case "attempt":
+                self.boxes[request["box"]] = None
             case "remove":
                 for box in request["boxes"]:
                     freezer = self.boxes.pop(box, None)

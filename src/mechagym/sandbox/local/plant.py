@@ -128,7 +128,8 @@ async def attempt(keeper: Keeper, program: str, init: str) -> None:
     if os.getuid() == 0:
         os.chown(folder, keeper.owner, keeper.owner)
     try:
-        await keeper.ask("attempt", box=box_id, runtime=program)
+        with anyio.CancelScope(shield=True):  # what still runs cannot be removed
+            await keeper.ask("attempt", box=box_id, runtime=program)
     finally:
         with anyio.CancelScope(shield=True):
             await keeper.ask("remove", boxes=[box_id])
