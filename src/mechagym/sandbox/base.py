@@ -159,25 +159,31 @@ class Probe:
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Removed:
-    """Something of ours that a reaper took away (or, in a dry run, would)."""
+    """Something of ours that a reaper took away (or, in a dry run, would).
+
+    `size_bytes`: the room that it gave back, where that is known (images).
+    """
 
     what: Literal["container", "network", "image", "volume", "mount", "cgroup", "folder", "process"]
     name: str
     owner: str = ""
+    size_bytes: int | None = None
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class ReapScope:
     """What a sweep may remove: ours only, and of those the dead, the expired, or one job's.
 
-    `images`: also images and root file systems that we built or pulled. `older_than_s` bounds their
-    last use.
+    `images`: also images and root file systems that we built or pulled and nobody uses now.
+    `older_than_s` bounds their last use; with `keep_bytes` only as many go, least recently used
+    first, as it takes for the others to fit.
     """
 
     job_id: str | None = None
     dry_run: bool = False
     images: bool = False
     older_than_s: float | None = None
+    keep_bytes: int | None = None
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)

@@ -1,15 +1,13 @@
 """Images: found, pulled, or built once per digest, also when several processes want the same one.
 
-A built image is tagged with the digest of its context and labelled ours. When an image was last
-used is kept as the time of a file in `cache`, by which old ones are removed.
+A built image is tagged with the digest of its context and labelled ours.
 """
 
 import contextlib
-import fcntl
 import hashlib
 import json
 from collections import deque
-from collections.abc import AsyncIterator, Callable, Iterator
+from collections.abc import AsyncIterator, Callable
 from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any
@@ -18,14 +16,18 @@ import anyio
 import anyio.to_thread
 
 from mechagym.errors import ImageError, LimitRefused, SandboxError
+from mechagym.sandbox import locks
 from mechagym.sandbox.base import BuildImage, HostRoot, Image, RegistryImage
 from mechagym.sandbox.docker.context import packed
 from mechagym.sandbox.docker.engine import Engine, EngineError, name_in_path, no_space
+from mechagym.sandbox.docker.shelf import Shelf
+from mechagym.sandbox.eviction import IMAGE_CACHE_BYTES
 from mechagym.sandbox.owner import MARK
 
 BUILT = "mechagym-task"
 TAIL_LINES = 40
 PULL_TRIES = 3
+MAKE_TRIES = 3
 _FINAL = ("not found", "denied", "unauthorized", "invalid reference", "manifest unknown", "no such")
 
 OnLine = Callable[[str], None]
@@ -55,26 +57,37 @@ def reference_of(image: Image) -> str:
 
 
 class Images:
-    """The images of one engine. `cache` holds locks and times of use."""
+    """The images of one engine. `cache` holds locks and what is known of our own images.
 
-    def __init__(self, engine: Engine, cache: Path) -> None:
+    With each that is made the others have to fit into `keep_bytes`.
+    """
+
+    def __init__(self, engine: Engine, cache: Path, keep_bytes: int = IMAGE_CACHE_BYTES) -> None:
         self._engine = engine
-        self._cache = cache
+        self._locks = cache / "locks"
+        self._keep_bytes = keep_bytes
+        self.shelf = Shelf(engine, cache / "used" / _hash(engine.host)[:8])
 
     async def ensure(self, image: Image, on_line: OnLine) -> Facts:
         """Have an image at hand. Raises ImageError, NoSpace."""
+        async with self.using(image, on_line) as facts:
+            return facts
+
+    @contextlib.asynccontextmanager
+    async def using(self, image: Image, on_line: OnLine) -> AsyncIterator[Facts]:
+        """Have an image at hand for as long as this lasts. Raises ImageError, NoSpace."""
         reference = reference_of(image)
-        facts = await self.find(reference)
-        if facts is None:
-            async with self._lock(reference):
+        is_new = False
+        for _ in range(MAKE_TRIES):  # it may be evicted before it can be used
+            async with self.shelf.using(reference):
                 facts = await self.find(reference)
-                if facts is None:
-                    await self._make(image, reference, on_line)
-                    facts = await self.find(reference)
-        if facts is None:
-            raise ImageError(f"image {reference} is not there although it was just made")
-        self._touch(reference)
-        return facts
+                if facts is not None:
+                    if is_new:
+                        await self.shelf.trim(self._keep_bytes)
+                    yield facts
+                    return
+            is_new = await self._made(image, reference, on_line)
+        raise ImageError(f"image {reference} is not there although it was just made")
 
     async def find(self, reference: str) -> Facts | None:
         """What the engine knows of an image; None where it has none of that name."""
@@ -95,21 +108,16 @@ class Images:
             env=dict(pair.split("=", 1) for pair in config.get("Env") or () if "=" in pair),
         )
 
-    def unused(self, older_than_s: float, now: float) -> Iterator[str]:
-        """Images that we built or pulled and that nobody used for so long."""
-        for stamp in sorted((self._cache / "used").glob("*")):
-            if now - stamp.stat().st_mtime >= older_than_s:
-                yield stamp.read_text("utf-8").strip()
-
-    async def remove(self, reference: str) -> bool:
-        """Remove an image unless it is in use; whether it was removed."""
-        try:
-            await self._engine.call("DELETE", f"/images/{name_in_path(reference)}")
-        except EngineError as error:
-            if error.status != 404:
+    async def _made(self, image: Image, reference: str, on_line: OnLine) -> bool:
+        """Make it unless somebody else just did; whether it was us."""
+        self._locks.mkdir(parents=True, exist_ok=True)
+        async with locks.alone(self._locks / _hash(f"{self._engine.host} {reference}")):
+            if await self.find(reference) is not None:
                 return False
-        self._stamp(reference).unlink(missing_ok=True)
-        return True
+            await self._make(image, reference, on_line)
+            if (facts := await self.find(reference)) is not None:
+                self.shelf.keep(reference, facts.id)
+            return True
 
     async def _make(self, image: Image, reference: str, on_line: OnLine) -> None:
         if isinstance(image, BuildImage):
@@ -123,9 +131,6 @@ class Images:
                 ) from None
         else:
             await self._pull(reference, on_line)
-        stamp = self._stamp(reference)
-        stamp.parent.mkdir(parents=True, exist_ok=True)
-        stamp.write_text(reference, "utf-8")
 
     async def _build(self, image: BuildImage, reference: str, on_line: OnLine) -> None:
         if not (image.context / image.dockerfile).is_file():
@@ -176,30 +181,6 @@ class Images:
                 on_line(f"pulling {reference} again: {error.said}")
                 await anyio.sleep(2.0 ** (PULL_TRIES - left))
 
-    def _stamp(self, reference: str) -> Path:
-        return self._cache / "used" / hashlib.sha256(reference.encode()).hexdigest()[:32]
-
-    def _touch(self, reference: str) -> None:
-        with contextlib.suppress(OSError):
-            stamp = self._stamp(reference)
-            if stamp.exists():
-                stamp.touch()
-
-    @contextlib.asynccontextmanager
-    async def _lock(self, reference: str) -> AsyncIterator[None]:
-        folder = self._cache / "locks"
-        folder.mkdir(parents=True, exist_ok=True)
-        name = hashlib.sha256(f"{self._engine.host} {reference}".encode()).hexdigest()[:32]
-        with (folder / name).open("w") as file:
-            while True:
-                try:
-                    fcntl.flock(file, fcntl.LOCK_EX | fcntl.LOCK_NB)
-                except BlockingIOError:
-                    await anyio.sleep(0.1)
-                else:
-                    break
-            yield
-
 
 async def _follow(lines: AsyncIterator[bytes], tail: deque[str], on_line: OnLine) -> None:
     """Pass the engine's progress on. Raises EngineError with what it says went wrong."""
@@ -222,6 +203,10 @@ def _status(said: dict[str, Any]) -> str:
     if said.get("progressDetail") or "status" not in said:
         return ""  # bars that move: thousands of lines
     return f"{said['id']}: {said['status']}" if said.get("id") else str(said["status"])
+
+
+def _hash(text: str) -> str:
+    return hashlib.sha256(text.encode()).hexdigest()[:32]
 
 
 def _split(reference: str) -> tuple[str, str]:

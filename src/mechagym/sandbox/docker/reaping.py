@@ -1,6 +1,5 @@
 """Removing what dead owners left on an engine: only what carries our label."""
 
-import time
 from contextlib import suppress
 from typing import Any
 
@@ -55,11 +54,10 @@ async def _forks(engine: Engine, scope: ReapScope) -> list[Removed]:
 
 
 async def _unused(images: Images, scope: ReapScope) -> list[Removed]:
-    return [
-        Removed(what="image", name=reference)
-        for reference in list(images.unused(scope.older_than_s or 0.0, time.time()))
-        if scope.dry_run or await images.remove(reference)
-    ]
+    gone = await images.shelf.trim(
+        scope.keep_bytes, older_than_s=scope.older_than_s or 0.0, dry_run=scope.dry_run
+    )
+    return [Removed(what="image", name=image.name, size_bytes=freed) for image, freed in gone]
 
 
 async def _delete(engine: Engine, path: str, params: dict[str, str] | None = None) -> bool:

@@ -27,10 +27,11 @@ from mechagym.sandbox.docker.box import DockerBox, Plan, running
 from mechagym.sandbox.docker.compose import read
 from mechagym.sandbox.docker.doors import can_open
 from mechagym.sandbox.docker.engine import Engine
-from mechagym.sandbox.docker.images import Images
+from mechagym.sandbox.docker.images import Facts, Images
 from mechagym.sandbox.docker.networks import BoxNetwork
 from mechagym.sandbox.docker.reaping import sweep
 from mechagym.sandbox.docker.sidecars import Yard
+from mechagym.sandbox.eviction import IMAGE_CACHE_BYTES
 from mechagym.sandbox.health import wait_healthy
 from mechagym.sandbox.owner import owner_labels
 
@@ -41,14 +42,21 @@ class DockerSandbox:
     """Opens boxes on a Docker engine.
 
     `host`: `unix://PATH` or `tcp://HOST:PORT`; default: the usual socket. `cache`: a folder for
-    locks and for when images were last used.
+    locks and for what is known of our images, which may take `keep_bytes` in all.
     """
 
     name = "docker"
 
-    def __init__(self, host: str | None = None, cache: Path | None = None) -> None:
+    def __init__(
+        self,
+        host: str | None = None,
+        cache: Path | None = None,
+        *,
+        keep_bytes: int = IMAGE_CACHE_BYTES,
+    ) -> None:
         self._engine = Engine(host)
-        self._images = Images(self._engine, cache or Path.home() / ".cache" / "mechagym" / "docker")
+        folder = cache or Path.home() / ".cache" / "mechagym" / "docker"
+        self._images = Images(self._engine, folder, keep_bytes)
         self._info: dict[str, Any] = {}
 
     @property
@@ -97,7 +105,16 @@ class DockerSandbox:
         lacks = admit(spec, self.capabilities)
         if lacks:
             raise LimitRefused(f"docker cannot open this box: {'; '.join(lacks)}")
-        image = await self._images.ensure(spec.image, lambda _: None)
+        async with (
+            self._images.using(spec.image, lambda _: None) as image,
+            self._on(image, spec, info) as box,
+        ):
+            yield box
+
+    @asynccontextmanager
+    async def _on(
+        self, image: Facts, spec: BoxSpec, info: dict[str, Any]
+    ) -> AsyncIterator[DockerBox]:
         box_id = new_id().lower()
         plan = Plan(
             engine=self._engine,
