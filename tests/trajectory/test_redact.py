@@ -10,7 +10,7 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from mechagym.errors import ConfigError
-from mechagym.trajectory.redact import Redactor, can_hide, scan
+from mechagym.trajectory.redact import PART_CHARS, Redactor, can_hide, scan
 
 SECRET = 'sk-ant-"x"/+ é\\end'
 MARK = "[redacted:KEY]"
@@ -66,6 +66,41 @@ def test_honest_text_is_left_alone(text: str):
     redactor = Redactor({"KEY": "7d83hG-secret-Kk2"})
     assert redactor.text(text) is text
     assert Redactor({}).text(text) is text
+
+
+KEY = "sk-proj-Zq81/+vT=x&Ld93_kPw0"
+FORMS = [KEY, quote(KEY, safe=""), base64.b64encode(KEY.encode()).decode()[:37]]
+
+
+@pytest.mark.must("trials-16")
+@pytest.mark.parametrize("form", FORMS)
+def test_a_part_that_a_cut_has_left_is_hidden_too(form: str):
+    redactor = Redactor({"KEY": KEY})
+    for size in range(PART_CHARS, len(form)):
+        for part in (form[:size], form[-size:]):
+            for text in (part, f"tail: {part} […]", f"{form}{part}"):
+                redacted = redactor.text(text)
+                assert MARK in redacted
+                assert part not in redacted
+                assert len(redacted.replace(MARK, "").replace("tail:  […]", "")) < PART_CHARS
+                assert redactor.data(text.encode()) == redacted.encode()
+
+
+@given(st.integers(0, len(KEY)), st.integers(0, len(KEY)), st.lists(st.integers(1, 9)))
+def test_parts_across_the_borders_of_chunks(first: int, last: int, sizes: list[int]):
+    redactor = Redactor({"KEY": KEY, "OTHER": KEY[:15] + "another-end"})
+    data = f"{KEY[first:]} and {KEY[:last]}{KEY[:20]}another-end{KEY[first:last]}".encode()
+    stream, done, at = redactor.stream(), b"", 0
+    for size in sizes:
+        done += stream.feed(data[at : at + size])
+        at += size
+    assert done + stream.feed(data[at:]) + stream.finish() == redactor.data(data)
+
+
+def test_each_line_of_a_secret_of_several():
+    lines = ["-----BEGIN OPENSSH " + "PRIVATE KEY-----", "b3BlbnNzaC1rZXktdjEAAAAABG5vbmU", "QyNT"]
+    redacted = Redactor({"KEY": "\n".join(lines)}).text(f"    {lines[1]}\n    {lines[2]}")
+    assert redacted == f"    {MARK}\n    QyNT"
 
 
 def test_values_stay_what_they_are():

@@ -1,8 +1,9 @@
 """Keeps secrets out of everything that is written: by value, in each form a value takes on its way.
 
 A `Redactor` knows the values that we injected and replaces each, and its Base64, URL and JSON
-forms, by `[redacted:NAME]`. `scan` looks for the shapes of keys nobody told us of; it is for use
-before an export.
+forms, by `[redacted:NAME]`; also the larger part of one, since texts are cut head and tail by many
+hands before they are kept. `scan` looks for the shapes of keys nobody told us of; it is
+for use before an export.
 """
 
 import base64
@@ -11,7 +12,7 @@ import re
 from collections.abc import Iterable, Iterator, Mapping
 from dataclasses import dataclass
 from itertools import chain
-from typing import Any
+from typing import Any, AnyStr, Generic
 from urllib.parse import quote, quote_plus
 
 from mechagym.errors import ConfigError
@@ -20,6 +21,12 @@ from mechagym.trajectory.words import is_ours
 
 MIN_CHARS = 6
 """A shorter value would be found by chance in honest text."""
+
+PART_CHARS = 12
+"""A text may be cut in the middle of a secret: from this length on a part of one is hidden too."""
+
+LINE_CHARS = 16
+"""The lines of a secret of several (a private key) are hidden each, from this length on."""
 
 
 def can_hide(value: str) -> bool:
@@ -32,7 +39,7 @@ class Redactor:
 
     def __init__(self, secrets: Mapping[str, str]) -> None:
         """Raise ConfigError, naming the secret and never its value, where one cannot be hidden."""
-        names: dict[str, str] = {}
+        marks: dict[str, str] = {}
         for name, value in secrets.items():
             if not can_hide(value):
                 raise ConfigError(
@@ -42,27 +49,19 @@ class Redactor:
                     reason="secret_too_plain",
                 )
             for form in _forms(value):
-                names.setdefault(form, f"[redacted:{_plain(name)}]")
-        self._marks = names
-        self._marks_bytes = {form.encode(): mark.encode() for form, mark in names.items()}
-        longest_first = sorted(names, key=len, reverse=True)
-        self._text = re.compile("|".join(map(re.escape, longest_first)) or r"(?!)")
-        self._bytes = re.compile(
-            b"|".join(re.escape(f.encode()) for f in longest_first) or rb"(?!)"
-        )
-        self.longest_bytes = max(map(len, self._marks_bytes), default=0)
+                marks.setdefault(form, f"[redacted:{_plain(name)}]")
+        in_bytes = {form.encode(): mark.encode() for form, mark in marks.items()}
+        self._text = _Finder(marks, re.compile("|".join(map(re.escape, _needles(marks)))))
+        self._bytes = _Finder(in_bytes, re.compile(b"|".join(map(re.escape, _needles(in_bytes)))))
+        self.longest_bytes = max(map(len, in_bytes), default=0)
 
     def text(self, text: str) -> str:
-        """Redact a text. Searching comes first: nearly every text holds nothing."""
-        if any(form in text for form in self._marks):
-            return self._text.sub(lambda found: self._marks[found[0]], text)
-        return text
+        """Redact a text; the very same comes back where there is nothing to redact."""
+        return self._text.replaced(text)
 
     def data(self, data: bytes) -> bytes:
-        """Redact bytes, whatever they are."""
-        if any(form in data for form in self._marks_bytes):
-            return self._bytes.sub(lambda found: self._marks_bytes[found[0]], data)
-        return data
+        """Redact bytes, whatever they are; the very same come back where nothing is."""
+        return self._bytes.replaced(data)
 
     def value(self, value: Any) -> Any:
         """Redact a JSON value: in its strings only, so that it stays what it is."""
@@ -82,14 +81,60 @@ class Redactor:
         """Redact what starts before `safe`; return that and the rest."""
         done: list[bytes] = []
         at = 0
-        for found in self._bytes.finditer(data):
-            if found.start() >= safe:
+        for start, end, mark in self._bytes.find(data):
+            if start >= safe:
                 break
-            done += [data[at : found.start()], self._marks_bytes[found[0]]]
-            at = found.end()
+            done += [data[at:start], mark]
+            at = end
         at_least = max(at, safe)
         done.append(data[at:at_least])
         return b"".join(done), data[at_least:]
+
+
+class _Finder(Generic[AnyStr]):
+    """Finds secrets in a text: whole, or the beginning or end of one that was cut in two."""
+
+    def __init__(self, marks: Mapping[AnyStr, AnyStr], pattern: re.Pattern[AnyStr]) -> None:
+        """`marks`: what stands for each form; `pattern` finds the needles of all forms."""
+        self._marks = marks
+        self._pattern = pattern
+        self._needles = _needles(marks)
+        self._heads: dict[AnyStr, list[AnyStr]] = {}
+        self._tails: dict[AnyStr, list[AnyStr]] = {}
+        for form in marks:
+            self._heads.setdefault(form[:PART_CHARS], []).append(form)
+            self._tails.setdefault(form[-PART_CHARS:], []).append(form)
+
+    def replaced(self, text: AnyStr) -> AnyStr:
+        """The text with marks in it, or itself."""
+        done: list[AnyStr] = []
+        at = 0
+        for start, end, mark in self.find(text):
+            done += [text[at:start], mark]
+            at = end
+        return text[:0].join([*done, text[at:]]) if done else text
+
+    def find(self, text: AnyStr) -> Iterator[tuple[int, int, AnyStr]]:
+        """Start, end and mark of each, in order. Nearly every text holds nothing: that is quick."""
+        if not any(needle in text for needle in self._needles):
+            return
+        at = 0
+        while found := self._pattern.search(text, at):
+            start, at, form = max(
+                self._widened(text, found, at), key=lambda span: (span[1] - span[0], -len(span[2]))
+            )
+            yield start, at, self._marks[form]
+
+    def _widened(
+        self, text: AnyStr, found: re.Match[AnyStr], at: int
+    ) -> Iterator[tuple[int, int, AnyStr]]:
+        """As far as each form goes that the needle is a part of; never back before `at`."""
+        start, end = found.span()
+        for form in self._heads.get(found[0], ()):
+            yield start, start + _shared(text[start : start + len(form)], form), form
+        for form in self._tails.get(found[0], ()):
+            first = max(at, end - len(form))
+            yield end - _shared(text[first:end][::-1], form[::-1]), end, form
 
 
 class RedactingStream:
@@ -118,12 +163,25 @@ class RedactingStream:
         return self._redactor.data(rest)
 
 
+def _needles(forms: Iterable[AnyStr]) -> list[AnyStr]:
+    """The beginnings and ends that show where a form stands, the longest first."""
+    ends = {end for form in forms for end in (form[:PART_CHARS], form[-PART_CHARS:])}
+    return sorted(ends, key=len, reverse=True)
+
+
+def _shared(one: AnyStr, other: AnyStr) -> int:
+    """How many characters both begin with."""
+    pairs = enumerate(zip(one, other, strict=False))
+    return next((at for at, (a, b) in pairs if a != b), min(len(one), len(other)))
+
+
 def _plain(name: str) -> str:
     return re.sub(r"[^A-Za-z0-9_.-]", "_", name)
 
 
 def _forms(value: str) -> Iterator[str]:
-    for text in dict.fromkeys((value, value.strip())):
+    lines = (line for line in value.split("\n") if len(line) >= LINE_CHARS)
+    for text in dict.fromkeys((value, value.strip(), *lines)):
         yield text
         yield json.dumps(text)[1:-1]
         yield json.dumps(text, ensure_ascii=False)[1:-1]
