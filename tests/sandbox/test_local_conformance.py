@@ -4,6 +4,7 @@ import os
 import signal
 from collections.abc import AsyncIterator
 from dataclasses import replace
+from pathlib import Path
 
 import pytest
 
@@ -34,10 +35,18 @@ class Offline(Rig):
 
 
 @pytest.fixture(scope="session")
-async def rig(tmp_path_factory: pytest.TempPathFactory) -> AsyncIterator[Rig]:
+def cache(tmp_path_factory: pytest.TempPathFactory) -> Path:
+    return tmp_path_factory.mktemp("cache")
+
+
+@pytest.fixture(scope="session", params=runtime.RUNTIMES)
+async def rig(cache: Path, request: pytest.FixtureRequest) -> AsyncIterator[Rig]:
     needs_parts()
-    sandbox = LocalSandbox(cache=tmp_path_factory.mktemp("cache"))
-    await sandbox.probe()
+    if runtime.find(request.param) is None:
+        pytest.skip(f"apt-get install {request.param}")
+    sandbox = LocalSandbox(cache=cache, runtime=request.param)
+    probe = await sandbox.probe()
+    assert probe.usable, probe.reason
     rig = Rig if runtime.way_out()[0] else Offline
     yield rig(sandbox=sandbox, image=HostRoot(), destroy=destroy)
     await sandbox.aclose()

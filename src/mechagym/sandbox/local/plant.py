@@ -104,11 +104,8 @@ async def _working(keeper: Keeper, programs: list[str], init: str) -> tuple[str,
         else:
             return program, tuple(failures)
     said = "; ".join(failures)
-    hybrid = "hybrid" in said and len(programs) == 1
     raise SandboxUnusable(
-        f"no OCI runtime works here: {said}{'' if hybrid else _inside()}",
-        remedy="apt-get install runc" if hybrid else None,
-        reason="hybrid_cgroups" if hybrid else "no_working_runtime",
+        f"no OCI runtime works here: {said}{_inside()}", reason="no_working_runtime"
     )
 
 
