@@ -20,9 +20,12 @@ from pydantic import (
     field_validator,
 )
 
+from mechagym.cli import llm_settings
+from mechagym.cli.llm_settings import LlmTable
 from mechagym.cli.spelling import did_you_mean
 from mechagym.cli.written import faults_of, read_written
 from mechagym.errors import ConfigError
+from mechagym.llm.settings import LlmSettings
 
 PREFIX = "MECHAGYM_"
 PROJECT_FILE = "mechagym.toml"
@@ -48,6 +51,7 @@ class Written(BaseModel):
     registries: tuple[Path, ...] | None = None
     docker_host: str | None = None
     concurrent: PositiveInt | None = None
+    llm: LlmTable | None = None
 
     @field_validator("registries", mode="before")
     @classmethod
@@ -86,6 +90,8 @@ class Settings:
     registries: tuple[Path, ...]
     docker_host: str | None
     concurrent: int
+    llm: LlmSettings
+    config_dir: Path
     terminal: Terminal
     origins: Mapping[str, str]
     warnings: tuple[str, ...] = ()
@@ -100,7 +106,10 @@ def load(flags: Mapping[str, object] | None = None) -> Settings:
     environ = dict(os.environ)
     found: dict[str, Any] = {}
     origins: dict[str, str] = {}
+    tables: list[LlmTable] = []
     for origin, values in _layers(flags or {}, environ):
+        if table := values.pop("llm"):
+            tables.append(table)
         for name, value in values.items():
             if value is not None and name not in found:
                 found[name], origins[name] = value, origin
@@ -111,6 +120,8 @@ def load(flags: Mapping[str, object] | None = None) -> Settings:
         **found,
         origins=origins,
         environ=environ,
+        llm=llm_settings.llm_settings(tables, environ),
+        config_dir=user_file(environ).parent,
         terminal=_terminal(environ),
         warnings=tuple(_unknown_variables(environ)),
     )
@@ -136,24 +147,28 @@ def _layers(
     flags: Mapping[str, object], environ: Mapping[str, str]
 ) -> Iterator[tuple[str, dict[str, Any]]]:
     """Each source with its name, strongest first."""
-    variables = {
+    variables: dict[str, object] = {
         name: value
-        for name in Written.model_fields
+        for name in Written.model_fields.keys() - {"llm"}
         if (value := environ.get(f"{PREFIX}{name.upper()}"))
     }
+    variables |= {"llm": llm_settings.variables_of(environ)}
     yield "flag", _checked(flags, lambda name: f"--{name.replace('_', '-')}")
     yield "environment", _checked(variables, lambda name: f"{PREFIX}{name.upper()}")
     for path in (Path(PROJECT_FILE), user_file(environ)):
         if path.is_file():
-            yield str(path), _rooted(read_written(path, Written).model_dump(), path.parent)
+            yield str(path), _rooted(dict(read_written(path, Written)), path.parent)
 
 
 def _checked(values: Mapping[str, object], called: Any) -> dict[str, Any]:
     """Values that came as text, in their types. `called` gives the name that the person used."""
     try:
-        return _rooted(Written.model_validate(values).model_dump(), Path())
+        return _rooted(dict(Written.model_validate(values)), Path())
     except ValidationError as error:
-        faults = [f"{called(str(p[0]))}: {what}" for p, what in faults_of(error, Written)]
+        faults = [
+            f"{called('__'.join(map(str, place)))}: {what}"
+            for place, what in faults_of(error, Written)
+        ]
         raise ConfigError("\n".join(faults)) from error
 
 
@@ -164,6 +179,8 @@ def _rooted(values: dict[str, Any], folder: Path) -> dict[str, Any]:
             values[name] = _rooted_path(values[name], folder)
     if values["registries"] is not None:
         values["registries"] = tuple(_rooted_path(p, folder) for p in values["registries"])
+    if values["llm"] is not None:
+        values["llm"] = llm_settings.rooted(values["llm"], folder)
     tasks = values["tasks"]
     if tasks and tasks.startswith((".", "~")):
         values["tasks"] = str(_rooted_path(Path(tasks), folder))
@@ -208,7 +225,8 @@ def _terminal(environ: Mapping[str, str]) -> Terminal:
 
 
 def _unknown_variables(environ: Mapping[str, str]) -> Iterator[str]:
-    known = {f"{PREFIX}{name.upper()}" for name in Written.model_fields}
+    names = Written.model_fields.keys() - {"llm"}
+    known = {f"{PREFIX}{name.upper()}" for name in names} | llm_settings.VARIABLES.keys()
     for name in sorted(environ):
         if name.startswith(PREFIX) and name not in known:
             yield f"{name} is not a setting and has no effect{did_you_mean(name, known)}"

@@ -1,16 +1,28 @@
 """Where the key of a provider comes from: its file, a variable, a command; first one wins.
 
-The environment is handed in; keys are kept for the life of this object and never printed.
+The environment is handed in. A key is kept as it was found until somebody has it read again; it is
+never printed and never written.
 """
 
+import stat
+import subprocess
 from collections.abc import Mapping
 from dataclasses import dataclass, field
 from datetime import datetime
-from typing import Literal
+from pathlib import Path
+from typing import TYPE_CHECKING, Literal
 
+from mechagym.errors import ConfigError
+from mechagym.llm.providers import Provider
 from mechagym.llm.secret import Secret
 
+if TYPE_CHECKING:
+    from mechagym.llm.claude_login import ClaudeLogin
+
 Scheme = Literal["api-key", "bearer"]
+COMMAND_S = 10.0
+CLAUDE_CODE = "claude-code"
+"""The one agent that a login of Claude Code serves."""
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -26,3 +38,92 @@ class Credential:
     scheme: Scheme = "api-key"
     expires_at: datetime | None = None
     headers: Mapping[str, str] = field(default_factory=dict)
+
+
+@dataclass(slots=True, kw_only=True)
+class Credentials:
+    """The keys of this host. `login`: what the claude-code agent uses instead of a key.
+
+    Reading may ask a command and block for `COMMAND_S`: call from a thread where that matters.
+    """
+
+    environ: Mapping[str, str] = field(repr=False)
+    login: "ClaudeLogin | None" = None
+    _kept: dict[str, Credential | None] = field(default_factory=dict, repr=False)
+
+    def get(self, provider: Provider, *, agent: str | None = None) -> Credential | None:
+        """The credential for a provider, or None where there is none.
+
+        Raises ConfigError: a key file that others can read, a failing command, an expired login.
+        """
+        if self._logs_in(provider, agent):
+            assert self.login is not None
+            return self.login.get()
+        if provider.name not in self._kept:
+            self._kept[provider.name] = find_key(provider, self.environ)
+        return self._kept[provider.name]
+
+    def reread(self, provider: Provider, *, agent: str | None = None) -> bool:
+        """Look again, after a provider refused; says whether another value is there now."""
+        if self._logs_in(provider, agent):
+            assert self.login is not None
+            return self.login.reread()
+        before = self._kept.pop(provider.name, None)
+        after = self.get(provider)
+        return after is not None and (before is None or before.secret != after.secret)
+
+    def _logs_in(self, provider: Provider, agent: str | None) -> bool:
+        return self.login is not None and agent == CLAUDE_CODE and provider.kind == "anthropic"
+
+
+def find_key(provider: Provider, environ: Mapping[str, str]) -> Credential | None:
+    """Read a provider's key anew. Raises ConfigError."""
+    if provider.key_file is not None:
+        value, source, kind = _from_file(provider.key_file), str(provider.key_file), "file"
+    elif variable := next((name for name in provider.key_env if environ.get(name)), None):
+        value, source, kind = environ[variable], variable, "env"
+    elif provider.key_command:
+        value, source, kind = _from_command(provider), "api_key_command", "command"
+    else:
+        return None
+    return Credential(secret=Secret(value.strip(), f"{provider.name}:{kind}"), source=source)
+
+
+def _from_file(path: Path) -> str:
+    try:
+        with path.open(encoding="utf-8") as file:
+            mode = stat.S_IMODE(path.stat().st_mode)
+            if mode & 0o077:
+                raise ConfigError(
+                    f"{path}: this key file can be read by others (mode {mode:04o})",
+                    remedy=f"chmod 600 {path}",
+                    reason="key_file_open",
+                )
+            text = file.read()
+    except (OSError, UnicodeDecodeError) as error:
+        raise ConfigError(f"{path}: the key file cannot be read: {error}") from error
+    if not text.strip():
+        raise ConfigError(f"{path}: the key file is empty")
+    return text
+
+
+def _from_command(provider: Provider) -> str:
+    """What the command prints. Neither its output nor its errors are told: they may hold a key."""
+    named = f"api_key_command of {provider.name} ({provider.key_command[0]})"
+    try:
+        done = subprocess.run(
+            provider.key_command,
+            stdin=subprocess.DEVNULL,
+            capture_output=True,
+            text=True,
+            timeout=COMMAND_S,
+            check=False,
+        )
+    except subprocess.TimeoutExpired:
+        raise ConfigError(f"{named}: no answer within {COMMAND_S:g} s") from None
+    except (OSError, UnicodeDecodeError) as error:
+        raise ConfigError(f"{named}: cannot be run: {error}") from error
+    if done.returncode != 0 or not done.stdout.strip():
+        what = f"exit code {done.returncode}" if done.returncode else "it printed nothing"
+        raise ConfigError(f"{named}: {what}", remedy="run it by hand to see what it says")
+    return done.stdout
