@@ -6,21 +6,26 @@ PYTHON := $(firstword $(foreach p,python3 python3.13 python3.12 python3.11 pytho
 BIN := .venv/bin
 # Where the demo's boxes come from: on Linux from an OCI runtime, over this machine's own root.
 SANDBOX ?= $(if $(filter Linux,$(shell uname -s)),local --base host,auto)
+# Tests that run at once: most of a test's time is waiting, so more than there are processors.
+WORKERS ?= 4
 BENCHMARKS = $(basename $(notdir $(shell grep -l '^if __name__' benchmarks/*.py)))
 
-.PHONY: demo test check bench clean parts-demo parts-test
+.PHONY: demo test form check bench clean parts-demo parts-test
 
 demo: parts-demo .venv/.installed  ## The bundled tasks in real sandboxes, without a key or an engine
 	$(BIN)/mechagym run examples/tasks -a oracle -a nop --sandbox $(SANDBOX)
 
-test: parts-test .venv/.installed-dev  ## All tests, also those with real engines
-	$(BIN)/pytest
+test: parts-test .venv/.installed-dev  ## All tests, also those with real engines: side by side, then the others
+	$(BIN)/pytest -n $(WORKERS) --dist loadgroup -m 'not alone'; \
+	beside=$$?; $(BIN)/pytest -m alone && exit $$beside
 
-check: .venv/.installed-dev  ## Form, types and the tests that need no real part
+form: .venv/.installed-dev  ## Form and types
 	$(BIN)/ruff format --check . scripts/install-parts scripts/must-haves
 	$(BIN)/ruff check . scripts/install-parts scripts/must-haves
 	$(BIN)/mypy
-	$(BIN)/pytest -q -m 'not live and not slow'
+
+check: form  ## Form, types and the tests that need no real part
+	$(BIN)/pytest -q -n $(WORKERS) --dist loadgroup -m 'not live and not slow'
 
 bench: parts-test .venv/.installed-dev  ## The figures of docs/benchmarks.md
 	for each in $(BENCHMARKS); do $(BIN)/python -m "benchmarks.$$each" || exit 1; done

@@ -49,6 +49,7 @@ def table(printed: str) -> list[Line]:
 
 
 @pytest.mark.live
+@pytest.mark.slow
 @pytest.mark.must("sandbox-18")
 @pytest.mark.timeout(900)
 def test_every_speed_goal_is_measured_beside_the_bare_engine():

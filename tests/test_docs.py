@@ -85,6 +85,7 @@ def test_the_readme_is_short():
 
 
 @pytest.mark.live
+@pytest.mark.slow
 @pytest.mark.timeout(600)
 @pytest.mark.parametrize(
     "page", [page for page in PAGES if commands(page, "run")], ids=lambda p: p.name

@@ -41,6 +41,7 @@ async def test_tests_that_hang_are_bounded_and_the_next_trial_runs(live_gym):
 
 
 @pytest.mark.must("trials-11")
+@pytest.mark.alone
 async def test_a_fork_bomb_is_bounded_and_the_next_trial_runs(live_gym):
     live_gym.rules = Rules(agent_timeout_s=2.0)
     root = live_gym.root / "tasks"

@@ -24,12 +24,15 @@ SUITES = (
     "test_local_conformance.py",
     "test_local_forks.py",
     "test_local_host_base.py",
-    "test_local_leftovers.py",
     "test_local_network.py",
+    pytest.param("test_local_leftovers.py", marks=pytest.mark.alone),
 )
 
 pytestmark = [
     pytest.mark.live,
+    pytest.mark.slow,
+    pytest.mark.timeout(600),
+    pytest.mark.xdist_group("the ordinary user, who is one"),
     pytest.mark.skipif(os.getuid() != 0, reason="only root can make a user"),
 ]
 

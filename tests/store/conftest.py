@@ -9,6 +9,7 @@ import pytest
 from tests.store.postgres import postgres_server
 
 _names = count(1)
+POSTGRES = (pytest.mark.live, pytest.mark.xdist_group("postgres"))  # one server serves all
 
 
 @pytest.fixture(scope="session")
@@ -36,7 +37,7 @@ def sqlite_url(tmp_path: Path) -> str:
     return f"sqlite:///{tmp_path / 'store' / 'mechagym.db'}"
 
 
-@pytest.fixture(params=["sqlite", pytest.param("postgres", marks=pytest.mark.live)])
+@pytest.fixture(params=["sqlite", pytest.param("postgres", marks=POSTGRES)])
 def url(request: pytest.FixtureRequest) -> str:
     """A fresh store of each kind."""
     found = request.getfixturevalue(f"{request.param}_url")
