@@ -6,13 +6,28 @@ may fail with AgentError; its own opinion of its work is a claim, kept beside th
 
 from collections.abc import Mapping
 from dataclasses import dataclass, field
-from typing import Protocol
+from typing import Literal, Protocol, runtime_checkable
 
 from mechagym.budget import Meter
 from mechagym.events import Emit
 from mechagym.records import Json
-from mechagym.sandbox.base import Box
+from mechagym.sandbox.base import Box, Mount
 from mechagym.tasks.model import Task
+
+Dialect = Literal["anthropic", "openai-chat", "openai-responses", "google"]
+"""What a program speaks with a model; the wires of providers."""
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Endpoint:
+    """Where a program in the box reaches its model: `url` without a path, `model` as its provider
+    calls it. The token is this try's: it opens nothing else, and nothing after the agent's time.
+    """
+
+    url: str
+    token: str = field(repr=False)
+    model: str
+    dialect: Dialect
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -25,6 +40,7 @@ class Context:
     emit: Emit
     step: str = "main"
     model: str | None = None
+    endpoint: Endpoint | None = None
     user: str | None = None
     seconds_left: float | None = None
 
@@ -51,6 +67,24 @@ class Agent(Protocol):
 
     async def run(self, context: Context) -> AgentResult:
         """Work on the instruction until done; a cancel ends it. Raises AgentError."""
+        ...
+
+
+@runtime_checkable
+class WorksInBox(Protocol):
+    """An agent that is a program in the box and calls its model from there.
+
+    `dialects` are those it speaks, best first; `mounts` are its tools, read-only.
+    """
+
+    @property
+    def dialects(self) -> tuple[Dialect, ...]:
+        """What it can speak with a model."""
+        ...
+
+    @property
+    def mounts(self) -> tuple[Mount, ...]:
+        """What its box must be opened with."""
         ...
 
 
