@@ -6,6 +6,7 @@ import subprocess
 import sys
 from collections.abc import AsyncIterator
 from contextlib import asynccontextmanager
+from dataclasses import replace
 from pathlib import Path
 from urllib.parse import quote
 
@@ -13,12 +14,12 @@ import anyio
 import psutil
 import pytest
 
-from mechagym.agents.scripted import Exec, Hang, Pay, Say
+from mechagym.agents.scripted import Exec, Hang, Pay, Say, Write
 from mechagym.budget import Budget
 from mechagym.errors import BoxDied, ConfigError, JobLocked
-from mechagym.events import ErrorRaised, EventBody, StopOp, ToolReturned, TryEnded
+from mechagym.events import ErrorRaised, EventBody, StopOp, ToolReturned, TryEnded, TryStarted
 from mechagym.records import Outcome
-from mechagym.run.config import Pace, Rules
+from mechagym.run.config import AgentChoice, Pace, Rules
 from mechagym.run.stint import told
 from mechagym.sandbox.base import Box, BoxSpec, Sandbox
 from mechagym.store import Store
@@ -242,17 +243,119 @@ async def test_a_planted_secret_is_nowhere(memory_gym):
     record = await memory_gym.trial(task, "scripted")
     assert record.outcome is Outcome.PASSED
     forms = [secret, base64.b64encode(f"id:{secret}".encode()).decode()[4:-4], quote(secret)]
-    holders = [
+    assert holders_of(memory_gym.root, *forms) == []
+    assert not any(form in str(memory_gym.seen) for form in forms), "nor is it shown"
+    returned = [e.body for e in await memory_gym.events(record.key.trial_id)]
+    assert not any(isinstance(b, ToolReturned) and secret in b.output for b in returned)
+
+
+def holders_of(root: Path, *forms: str) -> list[Path]:
+    """The files below a folder, its task folders aside, in which one of some texts stands."""
+    return [
         path
-        for path in memory_gym.root.rglob("*")
+        for path in root.rglob("*")
         if path.is_file()
         and "tasks" not in path.parts
         and any(form.encode() in path.read_bytes() for form in forms)
     ]
-    assert holders == []
-    assert not any(form in str(memory_gym.seen) for form in forms), "nor is it shown"
-    returned = [e.body for e in await memory_gym.events(record.key.trial_id)]
-    assert not any(isinstance(b, ToolReturned) and secret in b.output for b in returned)
+
+
+@pytest.mark.must("trials-16")
+@pytest.mark.parametrize("form", ["plain", "base64", "url"])
+async def test_a_secret_cut_in_the_middle_is_nowhere(memory_gym, form):
+    """The transcript, an error's tail of it and a long tool output keep head and tail alone."""
+    secret = "s3cr3t/Value+with=odd&chars-and-more-of-it"
+    said = {
+        "plain": secret,
+        "base64": base64.b64encode(secret.encode()).decode(),
+        "url": quote(secret, safe=""),
+    }[form]
+    memory_gym.host_env = {"PLANTED": secret}
+    memory_gym.pace = Pace(retries=0)
+    shown = said * (3_000_000 // len(said))  # so that whatever is cut is cut in it
+    toml = 'schema_version = "1.4"\n[verifier.env]\nKEY = "${PLANTED}"\n'
+    test = f"cat /app/long.txt; echo '{said[7:]}{said[:-9]}'"
+    files = {"tests/test.sh": test, "instruction.md": f"{said}\n"}
+    memory_gym.script = [
+        Write(path="/app/long.txt", text=shown),
+        Exec(command="cat /app/long.txt"),
+        Exec(command=f"echo {'x' * 20} /tests '{said}'; cp /app/long.txt /logs/agent/"),
+    ]
+    task = make_task(memory_gym.root / "tasks", files=files, toml=toml)
+    record = await memory_gym.trial(task, "scripted")
+    assert record.counted.error is not None
+    assert "[redacted:PLANTED]" in record.counted.error.message
+    parts = [said[at : at + 14] for at in range(len(said) - 13)]
+    assert holders_of(memory_gym.root, *parts) == []
+
+
+@pytest.mark.must("trials-16")
+async def test_what_a_killed_process_left_is_redacted_by_the_next_start(memory_gym):
+    memory_gym.secrets, memory_gym.budget = {"KEY": "s3cret-left-behind"}, Budget(usd=0)
+    memory_gym.script = [Exec(command="echo x > done.txt")]
+    task = make_task(memory_gym.root / "tasks")
+    config = memory_gym.config("scripted")
+    await memory_gym.run([task], config)
+    async with Store.open(memory_gym.url) as store:
+        job = await store.find_job("job")
+        assert job is not None
+        (row,) = await store.trials(job.job_id)
+        store.emitter(row.key.trial_id, try_number=1)(TryStarted(number=1, owner_pid=1, label="x"))
+    raw = config.folder / row.key.trial_name / "tries" / "001" / "agent" / "log"
+    raw.parent.mkdir(parents=True)
+    raw.write_text("s3cret-left-behind")
+    before_it_starts: list[str] = []
+    memory_gym.watcher = lambda _, body: (
+        before_it_starts.append(raw.read_text()) if isinstance(body, TryStarted) else None
+    )
+    await memory_gym.run([task], replace(config, budget=Budget()))
+    assert before_it_starts == ["[redacted:KEY]"]
+
+
+async def test_a_key_is_given_to_an_agent_by_reference(memory_gym):
+    secret = "sk-given-by-reference-81"
+    memory_gym.host_env = {"AGENT_KEY": secret}
+    given: list[str] = []
+
+    class Keyed(Gym):
+        def make_agent(self, choice, task):
+            given.append(choice.options["key"])
+            return super().make_agent(replace(choice, options={}), task)
+
+    gym = Keyed(root=memory_gym.root, sandbox=memory_gym.sandbox, host_env=memory_gym.host_env)
+    gym.script, gym.budget = [Say(text=secret), Exec(command="echo x > done.txt")], Budget(usd=0)
+    task = make_task(gym.root / "tasks")
+    asked = gym.config("scripted")
+    config = replace(asked, agents=(AgentChoice(name="scripted", options={"key": "${AGENT_KEY}"}),))
+    assert (await gym.run([task], config)).waiting == 1
+    report = await gym.run([task], replace(config, budget=Budget()))
+    assert [trial.outcome for trial in report.trials] == [Outcome.PASSED]
+    assert given == [secret]
+    assert holders_of(gym.root, secret) == []
+    gym.host_env = {}
+    with pytest.raises(ConfigError, match="AGENT_KEY"):
+        await gym.run([task], config)
+
+
+async def test_a_secret_in_the_config_itself_is_refused(memory_gym):
+    memory_gym.secrets = {"AGENT_KEY": "sk-written-into-it-81"}
+    choice = AgentChoice(name="scripted", options={"key": "sk-written-into-it-81"})
+    config = replace(memory_gym.config("scripted"), agents=(choice,))
+    with pytest.raises(ConfigError, match=r"AGENT_KEY") as refused:
+        await memory_gym.run([make_task(memory_gym.root / "tasks")], config)
+    assert "sk-written" not in str(refused.value)
+    assert holders_of(memory_gym.root, "sk-written") == []
+
+
+async def test_a_host_value_that_stands_in_the_config_spoils_no_resume(memory_gym):
+    memory_gym.host_env, memory_gym.budget = {"MODE": "scripted"}, Budget(usd=0)
+    memory_gym.script = [Exec(command="echo x > done.txt")]
+    toml = 'schema_version = "1.4"\n[verifier.env]\nMODE = "${MODE}"\n'
+    task = make_task(memory_gym.root / "tasks", toml=toml)
+    config = memory_gym.config("scripted")
+    assert (await memory_gym.run([task], config)).waiting == 1
+    report = await memory_gym.run([task], replace(config, budget=Budget()))
+    assert [trial.outcome for trial in report.trials] == [Outcome.PASSED]
 
 
 @pytest.mark.parametrize("word", ["verify", "message", "started", "passed"])

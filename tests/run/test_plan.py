@@ -8,7 +8,7 @@ import pytest
 from mechagym.errors import ConfigError, TaskRefused
 from mechagym.run import boxes
 from mechagym.run.config import AgentChoice, JobConfig, Rules, Sources
-from mechagym.run.hostenv import injected, resolve
+from mechagym.run.hostenv import asked_for, named_secrets, resolve
 from mechagym.run.plan import plan_trials, rejoin
 from mechagym.sandbox.base import BuildImage, HostRoot, Labels, NetworkPolicy, RegistryImage
 from mechagym.tasks.model import AgentSection, Environment, Step, Task, VerifierSection
@@ -148,10 +148,29 @@ def test_host_values_are_filled_in_and_known_as_secrets():
     host = {"KEY": "s3cret"}
     assert resolve(raw, host, whose="v") == {"A": "xs3crety", "B": "small", "C": "$HOME {plain}"}
     one = task(step={"verifier": VerifierSection(env=raw)})
-    assert injected([one], host) == {"KEY": "s3cret"}
+    assert asked_for(config(), [one], host) == {"KEY": "s3cret"}
     raw = {"A": "${HOME}", "B": "${DEBUG}", "C": "${KEY}"}
     one = task(solution_env=raw)
-    assert injected([one], {"HOME": "/home/ada", "DEBUG": "1", **host}) == {"KEY": "s3cret"}
+    others = {"HOME": "/home/ada", "DEBUG": "1", "TOP": "s3cret-too"}
+    assert asked_for(config(), [one], {**others, **host}) == {"KEY": "s3cret"}
+    keyed = config(agents=(AgentChoice(name="oracle", options={"key": "${TOP}"}),))
+    assert asked_for(keyed, [], {**others, **host}) == {"TOP": "s3cret-too"}
+
+
+def test_secrets_are_known_by_their_names():
+    secret = {
+        "ANTHROPIC_API_KEY": "sk-ant-81",
+        "GITHUB_TOKEN": "ghp-81-81",
+        "DB_PASSWORD": "hunter2hunter2",
+        "Corp_ApiKey": "key-81-81",
+    }
+    plain = {
+        "KEYBOARD": "de_CH-latin1",
+        "TOKENS_LEFT": "1000000",
+        "SHORT_KEY": "de",
+        "PATH": "/bin",
+    }
+    assert named_secrets({**secret, **plain}) == secret
 
 
 def test_a_missing_host_value_refuses_with_the_command():

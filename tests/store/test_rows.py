@@ -152,14 +152,6 @@ async def test_jobs_are_found_by_name_and_id(url: str):
         assert [row.key.task for row in await store.trials(job.job_id)] == ["task-1", "task-2"]
 
 
-async def test_a_config_keeps_no_secret(url: str):
-    async with Store.open(url, redact=lambda text: text.replace("hunter2!", "…")) as store:
-        await store.create_job(a_job(config='{"key": "hunter2!"}'), [])
-        found = await store.find_job("job")
-        assert found is not None
-        assert found.config == '{"key": "…"}'
-
-
 async def test_a_job_has_one_live_owner(url: str):
     async with Store.open(url) as store:
         await a_store_with(store)

@@ -316,6 +316,19 @@ def test_a_planted_secret_is_in_no_file(tmp_path: Path):
     assert b"\xff" * 100 in (attempt / "agent" / "binary").read_bytes()
 
 
+@pytest.mark.must("trials-16")
+def test_evidence_is_for_nobody_else_until_it_is_redacted(tmp_path: Path):
+    folder = JobFolder(tmp_path, Redactor({"KEY": SECRET}))
+    attempt = folder.try_dir(KEY.trial_name, 1)
+    assert folder.try_dir(KEY.trial_name, 1) == attempt
+    assert attempt.stat().st_mode & 0o777 == 0o700
+    (attempt / "agent").mkdir()
+    (attempt / "agent" / "log").write_text(SECRET)
+    folder.write_trial(record_of(a_try()), events_of(*whole()))
+    assert attempt.stat().st_mode == attempt.parent.stat().st_mode
+    assert SECRET not in (attempt / "agent" / "log").read_text()
+
+
 def test_files_without_secrets_are_left_as_they_are(tmp_path: Path):
     folder = JobFolder(tmp_path, Redactor({"KEY": SECRET}))
     agent = folder.try_dir(KEY.trial_name, 1) / "agent"

@@ -23,6 +23,7 @@ from mechagym.config import Settings
 from mechagym.errors import ConfigError
 from mechagym.records import TrialKey
 from mechagym.run.config import JobConfig
+from mechagym.run.hostenv import fill, named_secrets
 from mechagym.run.job import JobReport
 from mechagym.run.launch import Parts, run_job
 from mechagym.run.take import Taken, stored_config
@@ -60,7 +61,8 @@ def fresh(settings: Settings, given: Mapping[str, Any], showing: Showing) -> int
     order = Order(
         settings=settings, config=config, tasks=tasks_of(settings, config), showing=showing
     )
-    wiring.check_agents(config, order.tasks)
+    agents = tuple(fill(choice, settings.environ) for choice in config.agents)
+    wiring.check_agents(replace(config, agents=agents), order.tasks)
     if showing.dry_run:
         plan_page(settings, config, order.tasks, as_json=showing.as_json)
         return GRADED
@@ -167,6 +169,7 @@ def _parts(settings: Settings, sandbox: Sandbox) -> Parts:
         make_agent=lambda choice, task: wiring.make_agent(choice.name, task, choice.options),
         version_of=wiring.agent_version,
         host_env=settings.environ,
+        secrets=named_secrets(settings.environ),
     )
 
 

@@ -82,7 +82,7 @@ class Job:
         await self._kit.sandbox.reap(ReapScope())
         keys = [row.key for row in rows]
         await anyio.to_thread.run_sync(self._kit.folder.begin, keys)
-        await self._mend([row for row in rows if row.state == "ended"])
+        await self._mend([row for row in rows if row.tries])
         async with anyio.create_task_group() as tasks:
             tasks.start_soon(self._watch_signals)
             tasks.start_soon(self._watch_ops)
@@ -93,13 +93,13 @@ class Job:
         await self._kit.store.release_job(self._row.job_id, self._state)
         return await self._report(started_at)
 
-    async def _mend(self, sealed: Sequence[TrialRow]) -> None:
-        """Write again the folders that a crash left torn or missing, from the store."""
-        names = [row.key.trial_name for row in sealed]
+    async def _mend(self, tried: Sequence[TrialRow]) -> None:
+        """Write again the folders that a crash left torn, missing or unredacted, from the store."""
+        names = [row.key.trial_name for row in tried]
         whole = await anyio.to_thread.run_sync(
             lambda: set(filter(self._kit.folder.is_whole, names))
         )
-        for row in sealed:
+        for row in tried:
             if row.key.trial_name not in whole:
                 await self._keep(row.key)
 

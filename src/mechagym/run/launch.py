@@ -11,10 +11,10 @@ from dataclasses import asdict, dataclass, field, replace
 from mechagym.budget import Meter
 from mechagym.errors import ConfigError
 from mechagym.events import EventBody, body_from_json, body_to_json
-from mechagym.records import adapter
+from mechagym.records import adapter, to_json
 from mechagym.run.config import AgentChoice, JobConfig
 from mechagym.run.engines.local import LocalEngine
-from mechagym.run.hostenv import injected
+from mechagym.run.hostenv import asked_for, fill
 from mechagym.run.images import Images
 from mechagym.run.job import Job, JobReport
 from mechagym.run.kit import Gates, Kit, MakeAgent, Watch
@@ -36,8 +36,9 @@ def ignore(_subject: str, _body: object) -> None:
 class Parts:
     """What a job is run with. `secrets` (name → value) are redacted wherever something is written.
 
-    `host_env` is what `${VAR}` of a task is resolved from; `begun` is told once what the job is and
-    what is left of it, `watch` sees each event as it happens and as it is kept: redacted.
+    `host_env` is what `${VAR}` of a task and of an agent's options is resolved from; `begun` is
+    told once what the job is and what is left of it, `watch` sees each event as it happens and as
+    it is kept: redacted.
     """
 
     store_url: str
@@ -61,7 +62,7 @@ async def run_job(
     """
     if config.engine != "local":
         raise ConfigError(f"unknown engine {config.engine!r}", remedy="use --engine local")
-    redactor = Redactor({**injected(tasks, parts.host_env), **parts.secrets})
+    redactor = _redactor(config, tasks, parts, resuming=resuming)
     async with Store.open(parts.store_url, redact=redactor.text) as store:
         if resuming:
             row = await store.find_job(config.name)
@@ -77,6 +78,34 @@ async def run_job(
         engine = LocalEngine(config.pace.trials)
         job = Job(taken.row, taken.todo, kit=kit, engine=engine, retries=config.pace.retries)
         return await job.run(resumed=taken.resumed)
+
+
+def _redactor(
+    config: JobConfig, tasks: Sequence[Task], parts: Parts, *, resuming: bool
+) -> Redactor:
+    """Know every secret of the job, and that its config, which is kept as it is, holds none.
+
+    Raises ConfigError where a declared secret stands in a new job's config. A value that a task
+    merely asks for, or of a job that is kept already, is public once it stands there.
+    """
+    for choice in config.agents:
+        fill(choice, parts.host_env)
+    text = to_json(config)
+    asked = asked_for(config, tasks, parts.host_env)
+    public = [
+        name
+        for name, value in {**asked, **parts.secrets}.items()
+        if Redactor({name: value}).line(text) != text
+    ]
+    for name in public if not resuming else ():
+        if name in parts.secrets:
+            raise ConfigError(
+                f"the value of the secret {name} stands in the job's config, which is kept",
+                remedy=f"write ${{{name}}} in its place (in an agent's option), or leave it out",
+                reason="secret_in_config",
+            )
+    secrets = {**asked, **parts.secrets}
+    return Redactor({name: value for name, value in secrets.items() if name not in public})
 
 
 def redacted(watch: Watch, redactor: Redactor) -> Watch:

@@ -25,7 +25,7 @@ from mechagym.records import BoxInfo, Phase, Spend, TryRecord, now
 from mechagym.run import boxes
 from mechagym.run.clock import PhaseClock
 from mechagym.run.grade import combine
-from mechagym.run.hostenv import resolve
+from mechagym.run.hostenv import fill, resolve
 from mechagym.run.kit import Kit
 from mechagym.run.outcome import Ending, cause, error_record, outcome_of
 from mechagym.run.plan import TrialPlan
@@ -120,7 +120,7 @@ class Try:
             whose = f"the solution of {task.name}"
             env = resolve(task.solution_env, self._kit.host_env, whose=whose)
             task = replace(task, solution_env=env)
-        return self._kit.make_agent(plan.agent, task)
+        return self._kit.make_agent(fill(plan.agent, self._kit.host_env), task)
 
     async def _have(self, image: Image) -> None:
         digest = await self._kit.images.have(

@@ -6,7 +6,6 @@ written in the same transaction. Reading never waits for writing. All failures a
 
 from collections.abc import AsyncIterator, Callable, Sequence
 from contextlib import asynccontextmanager, suppress
-from dataclasses import replace
 from functools import partial
 from threading import Lock
 from typing import TypeVar
@@ -20,7 +19,7 @@ from mechagym.events import Emit, Event, Op
 from mechagym.records import TrialKey, TrialRecord, adapter
 from mechagym.store import changes, queries
 from mechagym.store.database import Database
-from mechagym.store.journal import Journal, clean
+from mechagym.store.journal import Journal
 from mechagym.store.lost import end_of
 from mechagym.store.owner import is_alive
 from mechagym.store.rows import JobRow, JobState, OwnerRow, TrialFilter, TrialPage, TrialRow
@@ -39,7 +38,6 @@ class Store:
 
     def __init__(self, database: Database, redact: Callable[[str], str]) -> None:
         self._database = database
-        self._redact = redact
         self._claimed: set[str] = set()
         self._claims = Lock()
         self._journal = Journal(database, redact, self._beat)
@@ -75,9 +73,11 @@ class Store:
         await self._journal.flush()
 
     async def create_job(self, job: JobRow, keys: Sequence[TrialKey]) -> None:
-        """Keep a job and its plan. Raises StoreError where its name is taken."""
-        redacted = replace(job, config=clean(job.config, self._redact))
-        await self._database.write(lambda c: changes.create_job(c, redacted, keys))
+        """Keep a job and its plan as they are: their secrets are references.
+
+        Raises StoreError where its name is taken.
+        """
+        await self._database.write(lambda c: changes.create_job(c, job, keys))
 
     async def add_trials(self, job_id: str, keys: Sequence[TrialKey]) -> None:
         """Append trials to a job's plan."""

@@ -6,6 +6,7 @@ links. Nothing is written outside the job's folder, whatever names and links com
 secret is written at all.
 """
 
+import stat
 from collections.abc import Sequence
 from pathlib import Path
 from typing import Any
@@ -52,9 +53,18 @@ class JobFolder:
         return self.root / safe_name(trial_name)
 
     def try_dir(self, trial_name: str, number: int) -> Path:
-        """Where a try's evidence is put (`agent/`, `verifier/`, `artifacts/`, …); made here."""
+        """Where a try's evidence is put (`agent/`, `verifier/`, `artifacts/`, …); made here.
+
+        Nobody else may enter it until `write_trial` has redacted what came out of the box.
+        """
         folder = self.trial_dir(trial_name) / "tries" / f"{number:03d}"
-        folder.mkdir(parents=True, exist_ok=True)
+        try:
+            folder.mkdir(mode=0o700)
+        except FileNotFoundError:
+            folder.parent.mkdir(parents=True, exist_ok=True)
+            folder.mkdir(mode=0o700)
+        except FileExistsError:
+            pass
         return folder
 
     def begin(self, keys: Sequence[TrialKey]) -> None:
@@ -104,6 +114,7 @@ class JobFolder:
         for part in set(EVIDENCE) - folders_in(folder):
             clear(folder / part)
         scrub(folder, self._redactor)
+        folder.chmod(stat.S_IMODE(folder.parent.stat().st_mode))
         document = atif.fold(key, attempt.number, events)
         self._into(folder, "agent/trajectory.json", document)
         if collected := manifest(attempt.number, events, folder):

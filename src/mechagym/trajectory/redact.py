@@ -96,9 +96,9 @@ class _Finder(Generic[AnyStr]):
 
     def __init__(self, marks: Mapping[AnyStr, AnyStr], pattern: re.Pattern[AnyStr]) -> None:
         """`marks`: what stands for each form; `pattern` finds the needles of all forms."""
-        self._marks = marks
-        self._pattern = pattern
-        self._needles = _needles(marks)
+        self._marks: Mapping[AnyStr, AnyStr] = marks
+        self._pattern: re.Pattern[AnyStr] = pattern
+        self._needles: list[AnyStr] = _needles(marks)
         self._heads: dict[AnyStr, list[AnyStr]] = {}
         self._tails: dict[AnyStr, list[AnyStr]] = {}
         for form in marks:
@@ -112,7 +112,10 @@ class _Finder(Generic[AnyStr]):
         for start, end, mark in self.find(text):
             done += [text[at:start], mark]
             at = end
-        return text[:0].join([*done, text[at:]]) if done else text
+        if not done:
+            return text
+        done.append(text[at:])
+        return text[:0].join(done)
 
     def find(self, text: AnyStr) -> Iterator[tuple[int, int, AnyStr]]:
         """Start, end and mark of each, in order. Nearly every text holds nothing: that is quick."""
