@@ -17,7 +17,7 @@ from mechagym.sandbox.base import ReapScope
 from mechagym.sandbox.local import LocalSandbox, bundle, cgroups
 from tests.sandbox.local_parts import folders, host_spec, needs_parts, text
 
-pytestmark = pytest.mark.live
+pytestmark = [pytest.mark.live, pytest.mark.alone]
 DRIVER = Path(__file__).parent / "local_crash_driver.py"
 ROUNDS, BOXES = 6, 3
 
@@ -64,7 +64,7 @@ def inits(cache: Path) -> set[int]:
 
 async def until_no_inits(cache: Path) -> None:
     """A box whose start was cut off ends by its own end of file, a moment later."""
-    with anyio.fail_after(5):
+    with anyio.fail_after(30):
         while inits(cache):
             await anyio.sleep(0.05)
 
@@ -92,9 +92,20 @@ def groups(boxes: set[str]) -> set[Path]:
 
 async def until_keepers(cache: Path, count: int) -> None:
     """Keepers outlive their controllers by the moment they need to clean up."""
-    with anyio.fail_after(20):
+    with anyio.fail_after(60):
         while len(of_keepers(cache)) > count:
             await anyio.sleep(0.05)
+
+
+async def stop_amid_boxes(process: subprocess.Popen[bytes], cache: Path, kept: set[str]) -> None:
+    """Stop a controller at a moment when boxes of its own stand, besides those kept."""
+    with anyio.fail_after(60):
+        while True:
+            process.send_signal(signal.SIGSTOP)
+            if len(folders(cache) - kept) > 1:
+                return
+            process.send_signal(signal.SIGCONT)
+            await anyio.sleep(0.02)
 
 
 @pytest.mark.must("sandbox-11")
@@ -120,9 +131,8 @@ async def test_when_the_keeper_is_killed_too_the_reaper_removes_what_is_left(san
     async with sandbox.open(host_spec()) as mine:
         kept = folders(cache)
         with controller(cache) as process:
-            time.sleep(1.5)
+            await stop_amid_boxes(process, cache, kept)
             keepers = set(of_keepers(cache)) - {sandbox._plant.keeper.pid}
-            process.send_signal(signal.SIGSTOP)
             for pid in keepers:
                 os.kill(pid, signal.SIGKILL)
             process.kill()
@@ -146,13 +156,15 @@ async def test_when_the_keeper_is_killed_too_the_reaper_removes_what_is_left(san
 @pytest.mark.must("sandbox-12")
 async def test_two_controllers_do_not_reap_each_other(sandbox, cache):
     with controller(cache) as process:
-        time.sleep(0.5)
         await sandbox.plant()
+        await stop_amid_boxes(process, cache, set())
+        for _ in range(5):
+            assert await sandbox.reap(ReapScope()) == []
+        process.send_signal(signal.SIGCONT)
         for _ in range(10):
             assert await sandbox.reap(ReapScope()) == []
             time.sleep(0.05)
         assert process.poll() is None
-        assert folders(cache)
     await until_keepers(cache, 1)
     await sandbox.reap(ReapScope())
     assert folders(cache) == set()
@@ -181,6 +193,9 @@ async def test_boxes_in_a_row_leave_nothing_growing(sandbox, cache):
     await some(3)
     before, memory = state(), _rss_kb()
     await some(rounds)
+    with anyio.move_on_after(10):  # the keeper closes after it has answered
+        while state() != before:
+            await anyio.sleep(0.05)
     assert state() == before
     assert groups(seen) == set()
     assert folders(cache) == set()
