@@ -192,6 +192,7 @@ async def test_a_users_commands_run_as_that_user(sandbox):
 
 
 @pytest.mark.must("sandbox-15")
+@pytest.mark.alone
 async def test_close_is_quick_with_processes_that_ignore_signals(sandbox):
     async with sandbox.open(host_spec()) as box:
         stubborn = ["sh", "-c", "trap '' TERM INT HUP; while :; do sleep 1; done"]
