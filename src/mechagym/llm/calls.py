@@ -1,8 +1,8 @@
 """The ledger of model calls: each is reserved before it is sent and settled after, by either door.
 
 Every opened call ends exactly once, by `answered`, `failed` or `abandoned`, and each end is one
-event that carries what was spent; so the fold of the events is what the meter says. A call left
-open by an exception is abandoned: what was sent may be billed.
+event that carries what was spent; so the fold of the events is what the meter says. A call that is
+left without a word is abandoned: what was sent may be billed.
 """
 
 import time
@@ -26,11 +26,14 @@ from mechagym.events import (
     ReserveExceeded,
 )
 from mechagym.llm.catalogue import Catalogue
-from mechagym.llm.faults import Fault
+from mechagym.llm.faults import Fault, fault_of
 from mechagym.llm.names import ModelName
 from mechagym.llm.price_table import PriceTable
 from mechagym.llm.prices import Price
 from mechagym.records import Spend, Usage, new_id, now
+
+Door = Literal["process", "gateway"]
+"""Who makes a call: an agent of ours, or a tool in a box through the gateway."""
 
 OUTPUT_FLOOR = 2_048
 """No output limit is lowered below this: a reply shorter than that is worth nothing."""
@@ -100,7 +103,7 @@ class Ledger:
     prices: PriceTable
     catalogue: Catalogue
     emit: Emit
-    door: Literal["process", "gateway"]
+    door: Door
     billed: bool = True
     allow_unpriced: bool = False
     turns: int = 1
@@ -197,7 +200,8 @@ class Ledger:
 class Call:
     """One try of a model call, from its hold to its end. `output_limit` is what may be sent.
 
-    As a context it is abandoned where its body ends without saying how the call did.
+    As a context it ends with its body at the latest: failed where the model library says how it
+    failed, else abandoned.
     """
 
     def __init__(
@@ -216,6 +220,7 @@ class Call:
         self._request = request
         self._hold = hold
         self._began = ledger.clock()
+        self._first_output_ms: float | None = None
 
     @property
     def limits_output(self) -> bool:
@@ -236,11 +241,14 @@ class Call:
         """Whether it has not ended."""
         return self._hold.open
 
+    def output_began(self) -> None:
+        """The first output is here: from now on a failure of this try may be billed."""
+        self._first_output_ms = (self._ledger.clock() - self._began) * 1000
+
     def answered(
         self,
         usage: Usage | None,
         *,
-        first_output_ms: float | None = None,
         finish: str | None = None,
         request_id: str | None = None,
     ) -> Spend:
@@ -255,7 +263,7 @@ class Call:
                 spend=spent,
                 price_ref=self.price.ref if self.price else "unknown",
                 total_ms=(self._ledger.clock() - self._began) * 1000,
-                first_output_ms=first_output_ms,
+                first_output_ms=self._first_output_ms,
                 finish=finish,
                 measured=measured,
                 request_id=request_id,
@@ -323,7 +331,12 @@ class Call:
         error: BaseException | None,
         trace: TracebackType | None,
     ) -> None:
-        if self.open:
+        if not self.open:
+            return
+        if error is not None and (fault := fault_of(error)):
+            before = self._first_output_ms is None
+            self.failed(fault, released=fault.released and before, wait_s=fault.retry_after_s)
+        else:
             self.abandoned()
 
 

@@ -84,3 +84,61 @@ def kind_of_status(status: int) -> FaultKind:
             return "server"
         case _:
             return "server" if status >= 500 else "rejected"
+
+
+class TryFailed(Exception):
+    """A try that failed in our own eyes, within the wrappers; who retries tells the caller."""
+
+    def __init__(self, fault: Fault) -> None:
+        super().__init__(fault.message)
+        self.fault = fault
+
+
+def fault_of(error: BaseException) -> Fault | None:
+    """Read what a call was left by; None where that is no failed try."""
+    if isinstance(error, TryFailed):
+        return error.fault
+    from pydantic_ai import exceptions as library
+
+    if isinstance(error, library.ModelAPIError | library.UnexpectedModelBehavior):
+        return read_fault(error)
+    return None
+
+
+def read_fault(error: Exception) -> Fault:
+    """Read an error of the model library, or our own about a try."""
+    if isinstance(error, TryFailed):
+        return error.fault
+    hint = getattr(error, "provider_retry_hint", None)
+    return Fault(
+        kind=_kind_of(error),
+        error=type(error).__name__,
+        message=str(error),
+        status=getattr(error, "status_code", None),
+        retry_after_s=getattr(error, "retry_after", None),
+        may_retry=hint is not False,
+    )
+
+
+def _kind_of(error: Exception) -> FaultKind:
+    from pydantic_ai import exceptions as library
+
+    match error:
+        case library.ModelQuotaExceededError():
+            return "quota"
+        case library.ModelRateLimitError():
+            return "rate_limited"
+        case library.ModelUnavailableError():
+            return "unavailable"
+        case library.ModelHTTPError(status_code=status):
+            return kind_of_status(status)
+        case library.ModelServerError():
+            return "server"
+        case library.ModelConnectionError(phase="pool" | "connect"):
+            return "not_sent"
+        case library.ModelConnectionError() | library.ModelRequestTimeout():
+            return "lost"
+        case library.ModelRequestRejectedError() | library.ContentFilterError():
+            return "rejected"
+        case _:
+            return "undecodable"

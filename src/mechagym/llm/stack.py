@@ -1,0 +1,152 @@
+"""Builds the model that an agent of ours calls: Retried ▸ Paced ▸ Metered ▸ Taped ▸ the provider's.
+
+`Models` is what all models of one job share: prices, pace, keys and the connections to providers.
+"""
+
+import math
+from collections.abc import Callable
+from contextlib import AsyncExitStack
+from dataclasses import dataclass, field
+from types import TracebackType
+from typing import TYPE_CHECKING, Self
+
+from mechagym.budget import Meter
+from mechagym.errors import ConfigError
+from mechagym.events import Emit
+from mechagym.llm.calls import Door, InputBounds, Ledger
+from mechagym.llm.catalogue import Catalogue
+from mechagym.llm.credentials import Credential, Credentials
+from mechagym.llm.names import ModelName
+from mechagym.llm.pace import Paces
+from mechagym.llm.price_table import PriceTable
+from mechagym.llm.providers import Provider
+from mechagym.llm.settings import LlmSettings
+
+if TYPE_CHECKING:
+    import httpx2
+    from pydantic_ai.models import Model
+
+    from mechagym.llm.tape import TapeWriter
+
+
+def _always() -> float:
+    return math.inf
+
+
+@dataclass(slots=True, eq=False, kw_only=True)
+class Models:
+    """The models of one job. Entered once; at its end all connections are closed.
+
+    `billed` False: a subscription pays, so calls have a list price alone. `tape`: where what is
+    said is recorded.
+    """
+
+    settings: LlmSettings
+    catalogue: Catalogue
+    prices: PriceTable
+    credentials: Credentials
+    billed: bool = True
+    allow_unpriced: bool = False
+    tape: "TapeWriter | None" = None
+    paces: Paces = field(default_factory=Paces)
+    bounds: InputBounds = field(default_factory=InputBounds)
+    _clients: "dict[str, httpx2.AsyncClient]" = field(default_factory=dict, init=False)
+    _closing: AsyncExitStack = field(default_factory=AsyncExitStack, init=False)
+
+    async def __aenter__(self) -> Self:
+        return self
+
+    async def __aexit__(
+        self,
+        kind: type[BaseException] | None,
+        error: BaseException | None,
+        trace: TracebackType | None,
+    ) -> None:
+        await self._closing.aclose()
+
+    def ledger(self, meter: Meter, emit: Emit, *, door: Door = "process") -> Ledger:
+        """The ledger of one caller, at this job's prices."""
+        return Ledger(
+            meter=meter,
+            prices=self.prices,
+            catalogue=self.catalogue,
+            emit=emit,
+            door=door,
+            billed=self.billed,
+            allow_unpriced=self.allow_unpriced,
+            bounds=self.bounds,
+        )
+
+    def open_model(
+        self,
+        name: ModelName,
+        *,
+        meter: Meter,
+        emit: Emit,
+        left_s: Callable[[], float] = _always,
+    ) -> "Model":
+        """The model that a caller with this meter may call. `left_s`: 0 once it shall stop.
+
+        Raises ConfigError: no such provider, no key for it, or no base URL.
+        """
+        from mechagym.llm.metered import MeteredModel
+        from mechagym.llm.paced import PacedModel
+        from mechagym.llm.patience import Patience
+        from mechagym.llm.retried import RetriedModel
+        from mechagym.llm.tries import TryLimits
+
+        provider = self.provider(name)
+        credential = self._credential(provider)
+        source = self._source(provider, name)
+        limits = TryLimits(
+            timeout_s=provider.timeout_s, first_output_s=provider.first_output_s, left_s=left_s
+        )
+
+        def patience() -> Patience:
+            return Patience(
+                limits=self.settings.retry,
+                left_s=left_s,
+                reread=lambda: self.credentials.reread(provider),
+            )
+
+        ledger = self.ledger(meter, emit)
+        metered = MeteredModel(source, name=name, ledger=ledger, limits=limits)
+        pace = self.paces.of(provider, credential)
+        return RetriedModel(PacedModel(metered, pace=pace, left_s=left_s), patience=patience)
+
+    def provider(self, name: ModelName) -> Provider:
+        """The provider of a model. Raises ConfigError."""
+        try:
+            return self.settings.providers[name.provider]
+        except KeyError:
+            raise ConfigError(f"{name}: no provider is called {name.provider!r}") from None
+
+    def _credential(self, provider: Provider) -> Credential | None:
+        credential = self.credentials.get(provider)
+        if credential is None and provider.needs_key:
+            told = " or ".join(provider.key_env) or f"api_key_env of {provider.name}"
+            raise ConfigError(
+                f"{provider.name}: there is no key for it", remedy=f"set {told}", reason="no_key"
+            )
+        return credential
+
+    def _source(self, provider: Provider, name: ModelName) -> "Model":
+        """What answers: a provider over the network, a tape, or a script."""
+        if provider.name == "replay":
+            from mechagym.llm.replay import replay_model
+
+            return replay_model(name.name)
+        if provider.name == "scripted":
+            from mechagym.llm.scripted import scripted_model
+
+            return scripted_model(name.name)
+        from mechagym.llm.wires import http_client, provider_model
+
+        if provider.name not in self._clients:
+            client = http_client(
+                provider, self.settings.outgoing, lambda: self.credentials.get(provider)
+            )
+            self._clients[provider.name] = client
+            self._closing.push_async_callback(client.aclose)
+        wire_name = self.catalogue.find(name).wire_name
+        return provider_model(provider, wire_name, self._clients[provider.name])
