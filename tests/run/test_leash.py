@@ -8,6 +8,7 @@ import pytest
 from mechagym.agents.base import AgentResult, Context
 from mechagym.budget import Budget, Meter
 from mechagym.errors import AgentError
+from mechagym.run.access import Patience
 from mechagym.run.leash import Leash
 from mechagym.run.stint import let_work
 from mechagym.sandbox.base import Box
@@ -45,7 +46,7 @@ async def test_an_agent_that_ignores_its_cancel_writes_no_more():
         leash = Leash(box)
         meter = Meter(budget=Budget())
         context = Context(instruction="", box=leash, meter=meter, emit=lambda _: None)
-        stint = await let_work(agent, context, leash, box, 0.05)
+        stint = await let_work(agent, context, leash, box, Patience(0.05))
         assert (stint.ending, agent.refusal) == ("deadline", "cut")
         assert not (await box.exec(["test", "-e", "/app/done.txt"])).ok
 

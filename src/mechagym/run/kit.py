@@ -9,6 +9,7 @@ from mechagym.agents.base import Agent
 from mechagym.budget import Meter
 from mechagym.events import Emit, Event, EventBody, TryEnded
 from mechagym.records import TrialKey, TrialRecord
+from mechagym.run.access import Access
 from mechagym.run.config import AgentChoice, Pace, Rules
 from mechagym.run.images import Images
 from mechagym.sandbox.base import Sandbox
@@ -43,7 +44,9 @@ class Gates:
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Kit:
-    """The parts. `host_env` is what `${VAR}` of a task is resolved from."""
+    """The parts. `host_env` is what `${VAR}` of a task is resolved from; `access` is the way to
+    models, None where no trial of the job needs one.
+    """
 
     sandbox: Sandbox
     store: Store
@@ -56,6 +59,7 @@ class Kit:
     meter: Meter
     host_env: Mapping[str, str]
     watch: Watch
+    access: Access | None = None
 
     def emitter(self, subject: str, try_number: int = 0) -> Emit:
         """An Emit into the store that the watcher sees too."""

@@ -5,7 +5,7 @@ still write into the box while the tests run. The leash makes "work after the de
 graded" hold there too.
 """
 
-from collections.abc import AsyncIterator, Sequence
+from collections.abc import AsyncIterator, Callable, Sequence
 from contextlib import asynccontextmanager
 from dataclasses import replace
 from pathlib import Path
@@ -18,15 +18,19 @@ from mechagym.sandbox.base import Box, ExecOptions, ExecResult, TransferCaps, Tr
 class Leash:
     """A Box that passes everything on until it is cut."""
 
-    def __init__(self, box: Box, *, user: str | None = None) -> None:
+    def __init__(
+        self, box: Box, *, user: str | None = None, on_cut: Callable[[], None] = lambda: None
+    ) -> None:
         """`user`: whom the agent's commands run as where they do not say; None: the box's."""
         self._box = box
         self._user = user
+        self._on_cut = on_cut
         self._cut = False
 
     def cut(self) -> None:
-        """From now on every call raises AgentError."""
+        """From now on every call raises AgentError; `on_cut` ends what else the agent holds."""
         self._cut = True
+        self._on_cut()
 
     @property
     def info(self) -> BoxInfo:

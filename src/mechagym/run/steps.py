@@ -4,7 +4,8 @@ A single-step task has one step, named `main`. The agent is dead before anything
 everything is collected before the tests come in.
 """
 
-from collections.abc import Callable
+from collections.abc import Callable, Iterator
+from contextlib import contextmanager
 from dataclasses import dataclass, field
 from pathlib import Path
 
@@ -22,6 +23,7 @@ from mechagym.events import (
 )
 from mechagym.records import Phase, StepRecord
 from mechagym.run import boxes
+from mechagym.run.access import Borrower, Loan, Patience
 from mechagym.run.collect import AGENT_LOGS, Depot, with_convention
 from mechagym.run.exam import Examiner
 from mechagym.run.grade import reached
@@ -64,6 +66,7 @@ class StepRunner:
         self._examiner = Examiner(scene.plan, scene.kit, scene.emit)
         self._network: NetworkPolicy | None = None
         self._calls: list[ToolCalled] = []
+        self._patience = Patience(None)
 
     async def run(self, course: Course) -> None:
         """Do the steps in order, until one stays below its minimum reward; `course` is filled."""
@@ -110,9 +113,16 @@ class StepRunner:
 
     async def _work(self, step: Step) -> Stint:
         self._calls.clear()
+        with self._lent() as loan:
+            return await self._worked(step, loan)
+
+    async def _worked(self, step: Step, loan: Loan | None) -> Stint:
         scene, agent, model = self._scene, self._agent, self._scene.plan.model
         timeout_s = self._timeout_s(step)
-        leash = Leash(self._box, user=step.agent.user)
+        self._patience = Patience(timeout_s)
+        end = loan.end if loan else lambda: None
+        leash = Leash(self._box, user=step.agent.user, on_cut=end)
+        door = self._box.info.door
         context = Context(
             instruction=step.instruction,
             box=leash,
@@ -120,6 +130,7 @@ class StepRunner:
             emit=self._heard,
             step=step.name,
             model=model,
+            endpoint=loan.endpoint(door) if loan and door else None,
             user=step.agent.user,
             seconds_left=told(timeout_s),
         )
@@ -132,7 +143,7 @@ class StepRunner:
                 deadline_s=context.seconds_left,
             )
         )
-        stint = await let_work(agent, context, leash, self._box, timeout_s)
+        stint = await let_work(agent, context, leash, self._box, self._patience)
         if stint.error is not None:
             scene.emit(ErrorRaised(error=error_record(stint.error), phase=Phase.AGENT))
         scene.emit(
@@ -145,8 +156,26 @@ class StepRunner:
         )
         return stint
 
+    @contextmanager
+    def _lent(self) -> Iterator[Loan | None]:
+        """The way to the trial's model, for an agent that calls it from the box."""
+        plan, access = self._scene.plan, self._scene.kit.access
+        if access is None or plan.model is None or self._box.info.door is None:
+            yield None
+            return
+        borrower = Borrower(
+            trial_id=plan.key.trial_id,
+            model=plan.model,
+            meter=self._meter,
+            emit=self._heard,
+            public=self._box.info.network == "public",
+        )
+        with access.lend(borrower) as loan:
+            yield loan
+
     def _heard(self, body: EventBody) -> None:
-        """What the agent emits; its calls are kept until they were scanned."""
+        """What the agent and the gateway emit; calls of tools are kept until they were scanned."""
+        self._patience.heard(body)
         if isinstance(body, ToolCalled):
             self._calls.append(body)
         self._scene.emit(body)

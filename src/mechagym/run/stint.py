@@ -11,6 +11,7 @@ import anyio
 
 from mechagym.agents.base import Agent, AgentResult, Context
 from mechagym.errors import BoxDied, SandboxError
+from mechagym.run.access import Patience
 from mechagym.run.leash import Leash
 from mechagym.run.outcome import Ending, ending_of
 from mechagym.sandbox.base import Box
@@ -46,9 +47,9 @@ def told(timeout_s: float | None) -> float | None:
 
 
 async def let_work(
-    agent: Agent, context: Context, leash: Leash, box: Box, timeout_s: float | None
+    agent: Agent, context: Context, leash: Leash, box: Box, patience: Patience
 ) -> Stint:
-    """Run the agent under its deadline (seconds; None: none) and end it.
+    """Run the agent as long as there is patience with it, and end it.
 
     Raises SandboxError where the agent could not be stopped: then nothing may be graded in this
     box.
@@ -56,8 +57,7 @@ async def let_work(
     work = _Work()
     async with anyio.create_task_group() as tasks:
         tasks.start_soon(_run, agent, context, work)
-        with anyio.move_on_after(timeout_s):
-            await work.done.wait()
+        await patience.wait(work.done)
         in_time = work.done.is_set()
         leash.cut()
         stopped = await _stop(box)
@@ -65,8 +65,11 @@ async def let_work(
     if isinstance(work.error, SandboxError):
         raise work.error
     if not in_time:
-        return Stint(ending="deadline", result=None, error=None, stopped=stopped)
+        over: Ending = "budget" if patience.broke else "deadline"
+        return Stint(ending=over, result=None, error=None, stopped=stopped)
     ending: Ending = "finished" if work.error is None else ending_of(work.error)
+    if patience.broke:
+        ending = "budget"
     return Stint(ending=ending, result=work.result, error=work.error, stopped=stopped)
 
 

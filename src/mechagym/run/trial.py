@@ -11,7 +11,7 @@ from datetime import datetime
 
 import anyio
 
-from mechagym.agents.base import Agent
+from mechagym.agents.base import Agent, WorksInBox
 from mechagym.errors import AgentSetupError, LimitRefused
 from mechagym.events import (
     BoxClosed,
@@ -70,8 +70,8 @@ class Try:
 
     async def _live(self) -> None:
         kit = self._kit
-        spec = self._admitted()
         agent = self._agent()
+        spec = self._admitted(agent)
         check_space(kit.folder.root)
         self._clock.enter(Phase.IMAGE)
         await self._have(spec.image)
@@ -99,12 +99,16 @@ class Try:
             enter=self._clock.enter,
         )
 
-    def _admitted(self) -> BoxSpec:
+    def _admitted(self, agent: Agent) -> BoxSpec:
         """The box's spec. Raises LimitRefused, before anything starts, where it cannot be given."""
         task, rules, sandbox = self._plan.task, self._kit.rules, self._kit.sandbox
         labels = Labels(job_id=self._plan.key.job_id, trial_id=self._plan.key.trial_id)
         spec = boxes.agent_box(task, rules, labels)
         spec = replace(spec, network=boxes.agent_network(task, task.steps[0]))
+        spec = replace(spec, on_egress=self._emit)
+        if isinstance(agent, WorksInBox):
+            door = self._kit.access.door if self._kit.access and self._plan.model else None
+            spec = replace(spec, mounts=agent.mounts, door=door)
         lacks = admit(spec, sandbox.capabilities)
         if rules.require_limits:
             missing = unenforced(spec.limits, sandbox.capabilities)
