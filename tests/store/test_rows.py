@@ -344,9 +344,19 @@ async def test_trials_are_searched_filtered_and_sorted(url: str):
         assert await store.count_trials(by_text) == 11
         assert await store.count_trials(TrialFilter(text="%")) == 0
         assert await store.search_trials(TrialFilter(task="nope"), TrialPage()) == []
+
+
+@pytest.mark.parametrize("descending", [True, False])
+@pytest.mark.parametrize("wanted", [TrialFilter(), TrialFilter(job_id="job-id")], ids=str)
+async def test_pages_of_equal_rows_never_overlap(url: str, wanted: TrialFilter, descending: bool):
+    async with Store.open(url) as store:
+        keys = await a_store_with(store, trials=20)
+        for number, key in enumerate(keys, 1):
+            tell(store, key, a_try(1, reward=float(number % 2)))
+        await store.flush()
+        page = TrialPage(order="outcome", descending=descending, limit=7)
         pages = [
-            await store.search_trials(TrialFilter(), TrialPage(order="outcome", limit=7, offset=o))
-            for o in (0, 7, 14)
+            await store.search_trials(wanted, replace(page, offset=offset)) for offset in (0, 7, 14)
         ]
         seen = [row.key.trial_id for page in pages for row in page]
         assert sorted(seen) == sorted(key.trial_id for key in keys)

@@ -47,22 +47,26 @@ def search(connection: Connection, wanted: TrialFilter, page: TrialPage) -> list
     """One page of a filtered, sorted list; equal ones by id, so that pages never overlap.
 
     The page is found in an index alone, then its rows are read. With a filter that is the list's
-    index (`coalesce` keeps SQLite off the order's, where it would read a row for every miss).
+    index (`coalesce` keeps SQLite off the order's, where it would read a row for every miss). That
+    one is read by rising ids: so sorted, a row equal to those seen is dropped at once.
     """
     order = _ORDERS[page.order]
-    by = order if wanted == TrialFilter() else func.coalesce(order, null())
-    found = _where(select(trials.c.id), wanted).order_by(*_sorted(by, page))
+    plain = wanted == TrialFilter()
+    falling = plain and page.descending
+    by = order if plain else func.coalesce(order, null())
+    found = _where(select(trials.c.id), wanted).order_by(*_sorted(by, page, falling_ids=falling))
     ids = found.limit(page.limit).offset(page.offset).subquery()
     query = select(trials).where(trials.c.id.in_(select(ids.c.id)))
-    rows = connection.execute(query.order_by(*_sorted(order, page)))
+    rows = connection.execute(query.order_by(*_sorted(order, page, falling_ids=falling)))
     return [_trial_of(row) for row in rows]
 
 
-def _sorted(order: ColumnElement[Any], page: TrialPage) -> tuple[ColumnElement[Any], ...]:
+def _sorted(
+    order: ColumnElement[Any], page: TrialPage, *, falling_ids: bool
+) -> tuple[ColumnElement[Any], ...]:
     """What is unknown comes last, whichever way is asked for."""
-    if page.descending:
-        return (order.desc().nulls_last(), trials.c.id.desc())
-    return (order.asc().nulls_last(), trials.c.id.asc())
+    by = order.desc() if page.descending else order.asc()
+    return (by.nulls_last(), trials.c.id.desc() if falling_ids else trials.c.id.asc())
 
 
 def count(connection: Connection, wanted: TrialFilter) -> int:
