@@ -15,6 +15,7 @@ from typing import Any
 from pydantic import (
     BaseModel,
     ConfigDict,
+    PositiveFloat,
     PositiveInt,
     ValidationError,
     field_validator,
@@ -26,6 +27,7 @@ from mechagym.cli.spelling import did_you_mean
 from mechagym.cli.written import faults_of, read_written
 from mechagym.errors import ConfigError
 from mechagym.llm.settings import LlmSettings
+from mechagym.sandbox.eviction import IMAGE_CACHE_BYTES
 
 PREFIX = "MECHAGYM_"
 PROJECT_FILE = "mechagym.toml"
@@ -37,7 +39,8 @@ class Written(BaseModel):
     """What a settings file, the variables or the flags may say; every key is optional.
 
     `tasks` is a dataset: folder, `git+URL` or name; `registries` are files that names are looked
-    up in. `concurrent` is the number of trials at once.
+    up in. `concurrent` is the number of trials at once. `image_cache_gb`: what the images of each
+    backend may take on disk, in gigabytes; the least recently used of those that we made go first.
     """
 
     model_config = ConfigDict(extra="forbid", frozen=True)
@@ -51,6 +54,7 @@ class Written(BaseModel):
     registries: tuple[Path, ...] | None = None
     docker_host: str | None = None
     concurrent: PositiveInt | None = None
+    image_cache_gb: PositiveFloat | None = None
     llm: LlmTable | None = None
 
     @field_validator("registries", mode="before")
@@ -90,6 +94,7 @@ class Settings:
     registries: tuple[Path, ...]
     docker_host: str | None
     concurrent: int
+    image_cache_gb: float
     llm: LlmSettings
     config_dir: Path
     terminal: Terminal
@@ -206,6 +211,7 @@ def _defaults(found: Mapping[str, Any], environ: Mapping[str, str]) -> dict[str,
         "registries": (DEFAULT, ()),
         "docker_host": ("DOCKER_HOST" if engine else DEFAULT, engine),
         "concurrent": (DEFAULT, 4),
+        "image_cache_gb": (DEFAULT, IMAGE_CACHE_BYTES / 1e9),
     }
 
 

@@ -115,11 +115,15 @@ async def made_sandbox(name: str, settings: Settings) -> AsyncIterator[Sandbox]:
 
 def _sandbox_settings(name: str, settings: Settings) -> dict[str, object]:
     """What the built-in backends are told; those of others find their own way."""
+    keep_bytes = int(settings.image_cache_gb * 1e9)
     match name:
         case "docker":
-            return {"host": settings.docker_host, "cache": settings.cache_dir / "docker"}
+            cache = settings.cache_dir / "docker"
+            return {"host": settings.docker_host, "cache": cache, "keep_bytes": keep_bytes}
         case "local" if settings.origins["cache_dir"] != DEFAULT:
-            return {"cache": settings.cache_dir / "local"}
+            return {"cache": settings.cache_dir / "local", "keep_bytes": keep_bytes}
+        case "local":
+            return {"keep_bytes": keep_bytes}
         case _:
             return {}
 

@@ -2,15 +2,18 @@
 
 import json
 
+import anyio
 import pytest
 
 from mechagym.cli.parts import Part
 from mechagym.cli.terminal.doctor_page import as_part, doctor_page
 from mechagym.cli.terminal.proof_page import Proof, proof_page
 from mechagym.config import load
-from mechagym.sandbox.base import Probe
+from mechagym.sandbox.base import HostRoot, Probe
+from mechagym.sandbox.local import LocalSandbox
 from mechagym.sandbox.selftest import Line
 from mechagym.testing.conformance import sandbox as conformance
+from tests.sandbox.local_parts import needs_parts
 
 
 def test_doctor_names_every_part(cli):
@@ -71,6 +74,32 @@ def test_clean_of_a_clean_host_touches_nothing(cli, monkeypatch):
     result = cli("clean", "--dry-run", "--json")
     assert result.exit_code == 0, result.output
     assert isinstance(json.loads(result.stdout), list)
+
+
+@pytest.mark.live
+def test_clean_says_which_images_would_go_and_how_big_they_are(cli, monkeypatch, tmp_path):
+    needs_parts()
+    cache = tmp_path / "cache"
+    monkeypatch.setenv("DOCKER_HOST", "unix:///nowhere.sock")
+    monkeypatch.setenv("MECHAGYM_CACHE_DIR", str(cache))
+
+    async def unpack() -> None:
+        sandbox = LocalSandbox(cache=cache / "local")
+        await sandbox.prepare(HostRoot(), lambda _: None)
+        await sandbox.aclose()
+
+    anyio.run(unpack)
+    for options, said in (
+        (["--images", "--older-than", "1h"], "nothing of ours is left behind\n"),
+        (["--images", "--keep", "1GB"], "nothing of ours is left behind\n"),
+        (["--images", "--keep", "1KB", "--dry-run"], "would remove image the host's own root ("),
+        (["--images"], "removed image the host's own root ("),
+        (["--images"], "nothing of ours is left behind\n"),
+    ):
+        result = cli("clean", *options)
+        assert result.exit_code == 0, result.output
+        assert result.stdout.startswith(said)
+        assert said.startswith("nothing") or " MB of images" in result.stdout
 
 
 def test_doctor_sandbox_runs_the_suite_and_tries_to_break_out(cli, monkeypatch):

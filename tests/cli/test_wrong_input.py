@@ -74,6 +74,8 @@ def test_an_unknown_variable_warns_and_goes_on(cli, monkeypatch):
         (("trajectory", "validate", "absent.json"), "does not exist"),
         (("completion", "tcsh"), "'tcsh' is not one of"),
         (("clean", "--older-than", "7"), "'7' is not a time span"),
+        (("clean", "--images", "--keep", "much"), "'much' is not a size"),
+        (("clean", "--keep", "20GB"), "add --images"),
     ],
 )
 def test_other_commands(cli, args, message):

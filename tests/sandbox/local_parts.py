@@ -4,6 +4,7 @@ engine.
 
 import shutil
 import subprocess
+from contextlib import suppress
 from pathlib import Path
 
 import pytest
@@ -52,3 +53,12 @@ async def text(box: LocalBox, script: str) -> str:
 def folders(cache: Path) -> set[str]:
     """The boxes that stand on disk."""
     return {path.name for path in (cache / "boxes").iterdir()}
+
+
+def loops(cache: Path) -> list[str]:
+    """The loop devices over files of a cache, whether these have a name or not."""
+    found = []
+    for file in Path("/sys/block").glob("loop*/loop/backing_file"):
+        with suppress(OSError):  # it went meanwhile
+            found += [file.parts[3]] if str(cache) in file.read_text() else []
+    return found

@@ -3,6 +3,8 @@ user.
 """
 
 import os
+import subprocess
+import sys
 import time
 from collections.abc import AsyncIterator
 from contextlib import suppress
@@ -14,10 +16,11 @@ import pytest
 from mechagym.errors import BoxDied, LimitRefused, SandboxError
 from mechagym.sandbox.base import ExecOptions, Mount, NetworkPolicy, unenforced
 from mechagym.sandbox.local import LocalSandbox
-from tests.sandbox.local_parts import folders, host_spec, limited, needs_parts, text
+from tests.sandbox.local_parts import folders, host_spec, limited, loops, needs_parts, text
 
 pytestmark = pytest.mark.live
 IS_ROOT = os.getuid() == 0
+PROJECT = Path(__file__).parent.parent.parent
 
 
 @pytest.fixture(scope="session")
@@ -129,6 +132,62 @@ async def test_limits_hold_and_the_next_box_opens(sandbox):
         assert (await box.exec(["true"])).ok
 
 
+@pytest.mark.skipif(not IS_ROOT, reason="only root may mount a disk of a size")
+@pytest.mark.must("sandbox-5")
+async def test_a_full_disk_is_the_boxs_own_trouble(sandbox, cache, tmp_path):
+    spec = limited(storage_mb=48)
+    async with sandbox.open(spec) as box:
+        assert box.info.limits_enforced["storage_mb"] == 48
+        await text(box, "head -c 48M /dev/zero >/usr/fits && rm /usr/fits && chown 7:8 /home")
+        await box.put(b"#!/bin/sh", "/opt/tool")
+        full = await box.exec(["sh", "-c", "cat /dev/zero >/tmp/big"])
+        assert b"No space left" in full.stderr
+        with pytest.raises(SandboxError) as said:
+            await box.put(bytes(1_000_000), "/more")
+        assert said.value.reason == "storage_full"
+        assert (await box.exec(["rm", "/tmp/big"])).ok
+        async with box.fork() as fork, sandbox.open(spec) as other:
+            for each in (fork, other):
+                await text(each, "head -c 40M /dev/zero >/usr/fits")
+                assert not (await each.exec(["sh", "-c", "head -c 20M /dev/zero >/srv/no"])).ok
+            assert await text(fork, "cat /opt/tool; stat -c %u:%g /home") == "#!/bin/sh7:8\n"
+        await text(box, "head -c 40M /dev/zero >/usr/fits")
+        await box.get("/opt/tool", tmp_path / "tool")
+    assert await _without_loops(cache)
+
+
+@pytest.mark.skipif(not IS_ROOT, reason="only root may mount a disk of a size")
+@pytest.mark.must("sandbox-5")
+async def test_a_disk_goes_with_a_controller_that_is_killed(tmp_path):
+    script = (
+        "import anyio, pathlib, sys\n"
+        "from mechagym.sandbox.local import LocalSandbox\n"
+        "from tests.sandbox.local_parts import limited\n"
+        "async def main():\n"
+        "    sandbox = LocalSandbox(cache=pathlib.Path(sys.argv[1]))\n"
+        "    async with sandbox.open(limited(storage_mb=99)):\n"
+        "        print('open', flush=True)\n"
+        "        await anyio.sleep_forever()\n"
+        "anyio.run(main)\n"
+    )
+    argv = [sys.executable, "-c", script, str(tmp_path)]
+    env = {"PATH": os.environ["PATH"], "PYTHONPATH": ":".join(["", *sys.path])}
+    with subprocess.Popen(argv, stdout=subprocess.PIPE, env=env, cwd=PROJECT) as controller:
+        assert controller.stdout is not None
+        assert controller.stdout.readline() == b"open\n"
+        assert len(loops(tmp_path)) == 1
+        controller.kill()
+    assert await _without_loops(tmp_path)
+
+
+async def _without_loops(cache: Path) -> bool:
+    """Whether all of a cache's loop devices go, which the kernel does in its own time."""
+    with anyio.move_on_after(10):
+        while loops(cache):
+            await anyio.sleep(0.05)
+    return not loops(cache)
+
+
 @pytest.mark.skipif(IS_ROOT, reason="root has control groups")
 async def test_limits_that_cannot_hold_are_declared(sandbox):
     spec = limited(memory_mb=64, pids=40)
@@ -192,7 +251,6 @@ async def test_a_users_commands_run_as_that_user(sandbox):
 
 
 @pytest.mark.must("sandbox-15")
-@pytest.mark.alone
 async def test_close_is_quick_with_processes_that_ignore_signals(sandbox):
     async with sandbox.open(host_spec()) as box:
         stubborn = ["sh", "-c", "trap '' TERM INT HUP; while :; do sleep 1; done"]

@@ -10,8 +10,9 @@ import anyio
 import pytest
 
 from mechagym.errors import SandboxError
-from mechagym.sandbox.base import ExecOptions
+from mechagym.sandbox.base import ExecOptions, Limits
 from mechagym.sandbox.local import LocalSandbox
+from mechagym.sandbox.local.box import MAX_LAYERS
 from tests.sandbox.local_parts import folders, host_spec, needs_parts, text
 
 if TYPE_CHECKING:
@@ -71,23 +72,43 @@ async def test_a_fork_under_writing_load_stands_still_and_leaks_nothing(sandbox)
 
 
 @pytest.mark.must("sandbox-9")
-async def test_sixty_forks_deep(sandbox):
+async def test_a_hundred_and_thirty_forks_deep(sandbox):
     async with AsyncExitStack() as stack:
         box: LocalBox = await stack.enter_async_context(sandbox.open(host_spec()))
-        for depth in range(62):
+        await text(box, "mkdir /kept /emptied; touch /emptied/old /gone; ln /kept /no || :")
+        for depth in range(130):
             await box.put(str(depth).encode(), f"/d{depth}")
             await box.put(str(depth).encode(), "/depth")
             box = await stack.enter_async_context(box.fork())
-        assert await text(box, "cat /depth /d0 /d30; ls -d /d[0-9]* | wc -l") == "6103062\n"
+        assert len(box.instance.below) < MAX_LAYERS
+        assert await text(box, "cat /depth /d0 /d30; ls -d /d[0-9]* | wc -l") == "129030130\n"
 
 
-async def test_too_deep_is_refused_in_words(sandbox, monkeypatch):
-    monkeypatch.setattr("mechagym.sandbox.local.box.MAX_DEPTH", 1)
-    async with sandbox.open(host_spec()) as box, box.fork() as fork:
-        with pytest.raises(SandboxError, match="1 forks deep"):
-            async with fork.fork():
-                pass
-        assert await text(fork, "echo on") == "on\n"
+@pytest.mark.parametrize("storage_mb", [None, 200])
+async def test_flattened_layers_are_equal(sandbox, monkeypatch, storage_mb):
+    monkeypatch.setattr("mechagym.sandbox.local.box.MAX_LAYERS", 3)
+    steps = [
+        """cd /w; mkdir a b c d; echo 1 >a/1; echo 1 >b/1; echo 1 >c/1; ln a/1 a/2; ln -s a/1 link
+        mkfifo pipe; chmod 2750 d; chown 12:34 d; echo t >d/f; touch -d @1000 d/f d""",
+        "cd /w; rm -r a; mkdir a; echo 2 >a/3; rm b/1; truncate -s 5M hole; rm /etc/issue",
+        """cd /w; rm -r b; echo file >b; rm -r c; mkdir c; echo 3 >c/3; echo x >>d/f
+        rm -r /etc/skel; ln hole c/other""",
+    ]
+    look = """cd /w; find . | sort | xargs stat -c '%n %F %a %u %g %s %Y'; cat a/* b c/3 d/*
+        readlink link; ls -d /etc/issue /etc/skel 2>&1; ls /etc | md5sum"""
+    spec = host_spec(limits=Limits(storage_mb=storage_mb))
+    async with AsyncExitStack() as stack:
+        box: LocalBox = await stack.enter_async_context(sandbox.open(spec))
+        await text(box, "mkdir /w")
+        for script in steps:
+            await text(box, script)
+            before = await box.exec(["sh", "-c", look])
+            box = await stack.enter_async_context(box.fork())
+        assert box.instance.folder.flat, "it was flattened"
+        assert (await box.exec(["sh", "-c", look])).text == before.text
+        await text(box, "echo on >/w/b; rm -r /w/d")
+        async with box.fork() as last:
+            assert await text(last, "cat /w/b; ls /w | wc -l") == "on\n6\n"
 
 
 async def test_forks_in_parallel(sandbox):

@@ -203,21 +203,6 @@ async def test_boxes_in_a_row_leave_nothing_growing(sandbox, cache):
     assert _rss_kb(sandbox._plant.keeper.pid) < 40_000
 
 
-async def test_images_that_nobody_uses_go_on_demand(tmp_path):
-    sandbox = LocalSandbox(cache=tmp_path)
-    try:
-        async with sandbox.open(host_spec()) as box:
-            assert not await sandbox.reap(ReapScope(images=True)), "it is in use"
-            assert (await box.exec(["true"])).ok
-        young = ReapScope(images=True, older_than_s=3600)
-        assert await sandbox.reap(young) == []
-        removed = await sandbox.reap(ReapScope(images=True))
-        assert [r.what for r in removed] == ["image"]
-        assert not list((tmp_path / "layers").iterdir())
-    finally:
-        await sandbox.aclose()
-
-
 def _mounts(pid: int | str, cache: Path) -> int:
     """Mounts of ours that a process sees."""
     lines = Path(f"/proc/{pid}/mountinfo").read_text().splitlines()

@@ -47,6 +47,23 @@ class Age(click.ParamType[float]):
         return float(number) * self.units[unit]
 
 
+class Size(click.ParamType[int]):
+    """An amount of disk such as `20GB`, `500MB`; comes out in bytes."""
+
+    name = "size"
+    units: ClassVar = {"B": 1, "KB": 10**3, "MB": 10**6, "GB": 10**9, "TB": 10**12}
+
+    def convert(self, value: Any, param: click.Parameter | None, ctx: click.Context | None) -> int:
+        """Read it."""
+        if isinstance(value, int):
+            return value
+        number = value.rstrip("BKMGTbkmgt").strip()
+        unit = value[len(value.rstrip("BKMGTbkmgt")) :].upper().removesuffix("B") + "B"
+        if unit not in self.units or not number.replace(".", "", 1).isdigit():
+            self.fail(f"{value!r} is not a size; write 20GB or 500MB", param, ctx)
+        return int(float(number) * self.units[unit])
+
+
 job_argument = click.argument("job", shell_complete=jobs)
 trust_option = click.option(
     "--i-trust-this",

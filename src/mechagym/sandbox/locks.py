@@ -40,7 +40,7 @@ async def in_use(path: Path) -> AsyncIterator[bool]:
     with _opened(path) as descriptor:
         if descriptor is not None:
             await _until_taken(descriptor, fcntl.LOCK_SH)
-        yield descriptor is not None and os.fstat(descriptor).st_nlink > 0
+        yield _is_there(descriptor)
 
 
 @contextmanager
@@ -51,7 +51,7 @@ def unused(path: Path) -> Iterator[bool]:
     """
     with _opened(path) as descriptor:
         is_free = descriptor is not None and _taken(descriptor, fcntl.LOCK_EX)
-        yield is_free and os.fstat(descriptor).st_nlink > 0
+        yield is_free and _is_there(descriptor)
 
 
 @contextmanager
@@ -65,6 +65,10 @@ def _opened(path: Path) -> Iterator[int | None]:
         yield descriptor
     finally:
         os.close(descriptor)
+
+
+def _is_there(descriptor: int | None) -> bool:
+    return descriptor is not None and os.fstat(descriptor).st_nlink > 0
 
 
 async def _waited(path: Path, how: int) -> int:

@@ -87,7 +87,10 @@ class Images:
                     yield facts
                     return
             is_new = await self._made(image, reference, on_line)
-        raise ImageError(f"image {reference} is not there although it was just made")
+        raise ImageError(
+            f"image {reference} was evicted as soon as it was made, again and again",
+            remedy="give the images more room: the setting image_cache_gb",
+        )
 
     async def find(self, reference: str) -> Facts | None:
         """What the engine knows of an image; None where it has none of that name."""

@@ -9,7 +9,7 @@ import os
 from collections.abc import AsyncIterator, Awaitable, Callable, Sequence
 from contextlib import asynccontextmanager
 from dataclasses import replace
-from errno import ENOENT
+from errno import ENOENT, ENOSPC
 from pathlib import Path
 from typing import Any
 
@@ -32,8 +32,8 @@ from mechagym.sandbox.local.keeping import StepError, failed
 from mechagym.sandbox.local.rootfs import pour, wide_pipe
 from mechagym.sandbox.transfer import pack, threaded, unpack
 
-MAX_DEPTH = 120
-"""Forks of forks: the names of so many layers fit into the page that mount(2) takes."""
+MAX_LAYERS = 60
+"""Forks of forks: so many uppers are mounted as they are, and then made into one."""
 
 _PLAIN = ExecOptions()
 _CAPS = TransferCaps()
@@ -106,19 +106,17 @@ class LocalBox:
         """Open an equal box; this one stands still until its last fork is closed."""
         parent = self.instance
         parent.check()
-        if len(parent.below) >= MAX_DEPTH:
-            raise SandboxError(
-                f"box {parent.box_id} is {MAX_DEPTH} forks deep: its layers fill a mount's options",
-                reason="too_deep",
-                retry=False,
-            )
         await parent.hold.take()
         try:
+            stack = (parent.folder, *parent.below)
+            deep = len(stack) >= MAX_LAYERS
             child = Instance(
                 plant=parent.plant,
                 spec=replace(parent.spec, network=parent.policy),
                 rootfs=parent.rootfs,
-                below=(parent.folder, *parent.below),
+                below=() if deep else stack,
+                flatten=stack if deep else (),
+                lineage=parent.lineage | {parent.box_id},
                 hostname=parent.hostname or parent.box_id,
             )
             async with running(child, self._nest):
@@ -130,7 +128,7 @@ class LocalBox:
 
     async def adopt(self, fork: Box) -> None:
         """Go on as this fork; the old machine and all that ran on it end."""
-        if not isinstance(fork, LocalBox) or self.instance.folder not in fork.instance.below:
+        if not isinstance(fork, LocalBox) or self.instance.box_id not in fork.instance.lineage:
             raise SandboxError("only a fork of this box can be adopted", retry=False)
         old, self.instance = self.instance, fork.instance
         fork.instance.adopted = True
@@ -197,6 +195,9 @@ class LocalBox:
         if fault is not None:
             self.instance.check()
             assert isinstance(fault, StepError)
+            if fault.errno == ENOSPC and self.instance.folder.disk is not None:
+                what = f"box {self.instance.box_id}: its storage limit is reached"
+                raise SandboxError(what, reason="storage_full", retry=False) from fault
             folder = self.instance.plant.keeper.folder
             raise failed(f"box {self.instance.box_id}", fault, folder) from fault
 

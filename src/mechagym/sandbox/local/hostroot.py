@@ -22,7 +22,7 @@ async def host_rootfs(cache: Cache) -> Rootfs:
     digest = _digest(folders)
     if (found := cache.find(digest)) is not None:
         return found
-    async with cache.lock(short(digest)):
+    async with cache.making(short(digest)):
         if (found := cache.find(digest)) is not None:
             return found
         fresh, layer = f"layers/new-{new_id()}", f"layers/{short(digest)}"
@@ -43,6 +43,7 @@ async def host_rootfs(cache: Cache) -> Rootfs:
                 env={"PATH": PATH},
                 fidelity="approximate",
                 notes=(NOTE,),
+                name="the host's own root",
             )
         )
 

@@ -1,14 +1,14 @@
 """From what a spec calls an image to a root file system in the cache, made or fetched once."""
 
-from collections.abc import Callable
-from contextlib import AbstractAsyncContextManager
-from dataclasses import dataclass, field
+from collections.abc import AsyncIterator, Callable
+from contextlib import AbstractAsyncContextManager, asynccontextmanager
+from dataclasses import dataclass, field, replace
 
 import anyio.to_thread
 
 from mechagym.errors import ImageError
 from mechagym.sandbox.base import BoxSpec, BuildImage, HostRoot, Image, RegistryImage
-from mechagym.sandbox.local import building, dockerfile
+from mechagym.sandbox.local import building, dockerfile, shelf
 from mechagym.sandbox.local.box import LocalBox
 from mechagym.sandbox.local.hostroot import host_rootfs
 from mechagym.sandbox.local.rootfs import Cache, Rootfs, short
@@ -18,23 +18,45 @@ Say = Callable[[str], None]
 OpenOn = Callable[[Rootfs, BoxSpec], AbstractAsyncContextManager[LocalBox]]
 """Open a box on a root file system, for a build to run in."""
 
+MAKE_TRIES = 3
+
 
 @dataclass(slots=True, eq=False)
 class Images:
-    """The images of one sandbox; what was resolved once is not asked for again."""
+    """The images of one sandbox; what was resolved once is not asked for again.
+
+    With each that is made the others have to fit into `keep_bytes`.
+    """
 
     cache: Cache
     engine: Engine
     open_on: OpenOn
     has_network: bool
+    keep_bytes: int
     _known: dict[Image, Rootfs] = field(default_factory=dict)
 
-    async def rootfs(self, image: Image, say: Say) -> Rootfs:
-        """Have it unpacked. Raises ImageError, NoSpace."""
-        found = self._known.get(image)
-        if found is None:
-            found = self._known[image] = await self._resolve(image, say)
-        return found
+    @asynccontextmanager
+    async def using(self, image: Image, say: Say) -> AsyncIterator[Rootfs]:
+        """Have it unpacked for as long as this lasts. Raises ImageError, NoSpace."""
+        for _ in range(MAKE_TRIES):  # it may be evicted before it can be used
+            found = self._known.get(image)
+            if found is None:
+                found = self._known[image] = await self._resolve(image, say)
+            async with self.cache.using(found.digest) as is_there:
+                if is_there:
+                    await self._make_room()
+                    yield found
+                    return
+            self._known.pop(image, None)
+        raise ImageError(
+            "an image was evicted as soon as it was made, again and again",
+            remedy="give the images more room: the setting image_cache_gb",
+        )
+
+    async def _make_room(self) -> None:
+        if self.cache.has_grown:
+            self.cache.has_grown = False
+            await shelf.trim(self.cache.keeper, self.keep_bytes)
 
     async def _resolve(self, image: Image, say: Say) -> Rootfs:
         match image:
@@ -68,17 +90,17 @@ class Images:
         except (OSError, UnicodeDecodeError) as error:
             raise ImageError(f"{path}: {error}") from error
         recipe = dockerfile.parse(text, str(path))
-        if isinstance(image, HostRoot):
-            base = await host_rootfs(self.cache)
-        else:
-            base = await self._registry(recipe.base, say)
-        digest = building.digest_of(base, image, recipe)
-        async with self.cache.lock(short(digest)):
-            found = self.cache.find(digest)
-            if found is not None:
-                return found
-            spec = building.build_spec(image, has_network=self.has_network)
-            async with self.open_on(base, spec) as box:
-                replay = building.Replay(box=box, image=image, on_line=say, rootfs=base)
-                made = await replay.run(recipe)
-                return self.cache.keep(await building.harvest(box, digest, made))
+        is_host = isinstance(image, HostRoot)
+        below = HostRoot() if is_host else RegistryImage(reference=recipe.base)
+        async with self.using(below, say) as base:
+            digest = building.digest_of(base, image, recipe)
+            async with self.cache.making(short(digest)):
+                found = self.cache.find(digest)
+                if found is not None:
+                    return found
+                spec = building.build_spec(image, has_network=self.has_network)
+                start = replace(base, name=f"build of {image.context}")
+                async with self.open_on(base, spec) as box:
+                    replay = building.Replay(box=box, image=image, on_line=say, rootfs=start)
+                    made = await replay.run(recipe)
+                    return self.cache.keep(await building.harvest(box, digest, made))

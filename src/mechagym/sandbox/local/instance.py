@@ -38,8 +38,8 @@ root; and beside it root's control lane.
 
 CONTROL_USER = "0"
 CLOSE_S = 10.0
-GROUPS, LAYERS = f"{MARK}.groups", f"{MARK}.layers"
-"""In `owner.json` besides the owner: what the reaper has to look for, and what it must leave."""
+GROUPS = f"{MARK}.groups"
+"""In `owner.json` besides the owner: what the reaper has to look for."""
 
 
 @dataclass(slots=True, eq=False)
@@ -223,7 +223,6 @@ class Instance:
         labels = {
             **owner_labels(self.spec.labels),
             GROUPS: ":".join(map(str, dict.fromkeys(groups.values()))),
-            LAYERS: ":".join(self.layers),
         }
         note = json.dumps(labels)
         path.mkdir(mode=0o711)

@@ -140,6 +140,7 @@ def _settle(line: socket.socket) -> None:
     syscalls.mount("none", "/", flags=syscalls.MS_REC | syscalls.MS_PRIVATE)
     syscalls.mount(".", ROOM, flags=syscalls.MS_BIND)
     os.chdir(ROOM)
+    syscalls.mount("tmpfs", steps.SIZED, kind="tmpfs", data="size=1m,mode=711")
     syscalls.adopt_orphans()
     line.send(b"ready")
 

@@ -22,6 +22,7 @@ from typing import Any
 import anyio
 
 from mechagym.errors import BoxDied, NoSpace, SandboxError, SandboxUnusable
+from mechagym.sandbox.local.steps import SIZED
 
 IDS = 65_536
 ROOT_SHIFT = 1_500_000_000
@@ -144,7 +145,7 @@ def _make_room(folder: Path, owner: int) -> None:
     folder.mkdir(parents=True, exist_ok=True)
     if os.getuid() == 0:  # the keeper is somebody else: it may pass, not look
         folder.chmod(folder.stat().st_mode & 0o7777 | 0o111)
-    for name in ("boxes", "layers"):
+    for name in ("boxes", "layers", SIZED):
         (folder / name).mkdir(exist_ok=True, mode=0o711)
         if os.getuid() == 0:
             with suppress(OSError):  # root of a user namespace only: the map will say so

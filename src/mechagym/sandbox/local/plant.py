@@ -15,7 +15,8 @@ import anyio.to_thread
 from mechagym.errors import SandboxUnusable
 from mechagym.records import new_id
 from mechagym.sandbox.base import Labels
-from mechagym.sandbox.local import bundle, cgroups, keeping, runtime
+from mechagym.sandbox.local import bundle, cgroups, disks, keeping, runtime
+from mechagym.sandbox.local.disks import Disks
 from mechagym.sandbox.local.keeping import Keeper, StepError
 from mechagym.sandbox.owner import owner_labels
 
@@ -42,7 +43,14 @@ class Plant:
     init: str
     slirp: str | None
     groups: cgroups.Parents
+    disks: Disks | None
     notes: tuple[str, ...] = ()
+
+    @property
+    def limits(self) -> frozenset[str]:
+        """The limits that hold here; others are declared."""
+        held = {limit for name, limit in cgroups.LIMIT_OF.items() if name in self.groups}
+        return frozenset(held | ({"storage_mb"} if self.disks else set()))
 
 
 async def found(folder: Path, wanted: str | None) -> Plant:
@@ -69,13 +77,15 @@ async def found(folder: Path, wanted: str | None) -> Plant:
             await keeper.close()
         raise
     slirp, said = runtime.way_out()
+    made, told = await anyio.to_thread.run_sync(disks.found, folder, keeper.owner)
     return Plant(
         keeper=keeper,
         runtime=program,
         init=init,
         slirp=slirp,
         groups=cgroups.parents(),
-        notes=(f"way out: {said}", *notes),
+        disks=made,
+        notes=(f"way out: {said}", f"storage limits: {told}", *notes),
     )
 
 

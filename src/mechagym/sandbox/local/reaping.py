@@ -9,27 +9,22 @@ import os
 import select
 import signal
 import time
-from collections.abc import Callable, Iterator
-from contextlib import AbstractAsyncContextManager, suppress
+from collections.abc import Iterator
+from contextlib import suppress
 from dataclasses import dataclass
 from pathlib import Path
 
 from mechagym.sandbox.base import ReapScope, Removed
-from mechagym.sandbox.local import bundle, cgroups
-from mechagym.sandbox.local.instance import GROUPS, LAYERS
-from mechagym.sandbox.local.keeping import Keeper
+from mechagym.sandbox.local import bundle, cgroups, shelf
+from mechagym.sandbox.local.instance import GROUPS
+from mechagym.sandbox.local.shelf import Keepers
 from mechagym.sandbox.owner import describe, reapable
-
-HALF_MADE_S = 3600.0
-"""After so long a layer that is still being made is nobody's."""
 
 OWNERLESS_S = 2.0
 """After so long a box without a note is nobody's: the note is written right after the folder."""
 
 _BORN_WITHIN_S = 30.0
 _GONE_S = 2.0
-
-Keepers = Callable[[], AbstractAsyncContextManager[Keeper]]
 
 
 @dataclass(frozen=True, slots=True)
@@ -50,27 +45,17 @@ async def reap(folder: Path, scope: ReapScope, keepers: Keepers) -> list[Removed
     remove.
     """
     found = list(_left(folder, scope))
-    stale = _half_made(folder)
     removed = [entry for left in found for entry in _of(left)]
-    removed += [Removed(what="folder", name=str(path)) for path in stale]
-    images = _images(folder, scope) if scope.images else []
-    removed += [Removed(what="image", name=path.stem) for path in images]
-    if scope.dry_run or not removed:
-        return removed
-    for left in found:
-        for group in _groups(left):
-            cgroups.thaw(group)
-        _kill(left.folder)
-        for group in _groups(left):
-            await cgroups.remove(group)
-    for path in images:
-        path.unlink(missing_ok=True)
-    unused = _unused_layers(folder) if images else []
-    async with keepers() as keeper:
-        names = [left.folder.name for left in found]
-        others = [str(path.relative_to(folder)) for path in (*stale, *unused)]
-        await keeper.ask("remove", boxes=names, folders=others)
-    return removed
+    if found and not scope.dry_run:
+        for left in found:
+            for group in _groups(left):
+                cgroups.thaw(group)
+            _kill(left.folder)
+            for group in _groups(left):
+                await cgroups.remove(group)
+        async with keepers() as keeper:
+            await keeper.ask("remove", boxes=[left.folder.name for left in found])
+    return removed + await shelf.sweep(folder, scope, keepers)
 
 
 def first_process(box: Path) -> int | None:
@@ -134,49 +119,6 @@ def _kill(box: Path) -> None:
             poll.poll(_GONE_S * 1000)
         finally:
             os.close(ended)
-
-
-def _half_made(folder: Path) -> list[Path]:
-    fresh = [path for path in _entries(folder / "layers") if path.name.startswith("new-")]
-    return [path for path in fresh if _age_s(path) > HALF_MADE_S]
-
-
-def _images(folder: Path, scope: ReapScope) -> list[Path]:
-    """The records of images that nobody uses now and that were not used for long enough."""
-    used = _used_layers(folder)
-    oldest = scope.older_than_s or 0.0
-    return [
-        record
-        for record in _entries(folder / "images")
-        if _age_s(record) >= oldest and not used & set(_layers(record))
-    ]
-
-
-def _unused_layers(folder: Path) -> list[Path]:
-    named = {layer for record in _entries(folder / "images") for layer in _layers(record)}
-    named |= _used_layers(folder)
-    layers = _entries(folder / "layers")
-    return [
-        path
-        for path in layers
-        if f"layers/{path.name}" not in named and not path.name.startswith("new-")
-    ]
-
-
-def _used_layers(folder: Path) -> set[str]:
-    used: set[str] = set()
-    for box in _entries(folder / "boxes"):
-        with suppress(OSError, ValueError):
-            labels = json.loads((box / "owner.json").read_text(encoding="utf-8"))
-            used.update(labels.get(LAYERS, "").split(":"))
-    return used
-
-
-def _layers(record: Path) -> list[str]:
-    try:
-        return list(json.loads(record.read_text(encoding="utf-8"))["layers"])
-    except (OSError, ValueError, KeyError):
-        return []
 
 
 def _entries(folder: Path) -> list[Path]:

@@ -2,7 +2,9 @@
 
 The cache folder (one user's, since ids are shifted) holds `layers/NAME/0…`, folders for overlayfs,
 one per tree; `images/DIGEST.json`, which says what an image is made of, its time the last use;
-`locks/`, one per thing made.
+`locks/`, one per thing made. Layers are only ever added while `locks/GATE` is held together with
+other makers, and only ever removed by who holds it alone (see `shelf`); a record is locked by
+whoever uses its image.
 """
 
 import fcntl
@@ -19,10 +21,11 @@ import anyio
 
 from mechagym.errors import ImageError, NoSpace
 from mechagym.records import new_id
+from mechagym.sandbox import locks
 from mechagym.sandbox.local.keeping import Keeper, StepError, failed
 
 PIPE_BYTES = 1024 * 1024
-_LOCK_PAUSE_S = 0.05
+GATE = "making"
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -45,16 +48,22 @@ class Rootfs:
     user: str = "root"
     fidelity: Literal["exact", "approximate"] = "exact"
     notes: tuple[str, ...] = ()
+    name: str = ""
 
 
 class Cache:
-    """The images of one cache folder. Layers are written by the keeper, the rest by us."""
+    """The images of one cache folder. Layers are written by the keeper, the rest by us.
+
+    `has_grown` says that something was added, until somebody made room for it.
+    """
 
     def __init__(self, keeper: Keeper) -> None:
         self.keeper = keeper
         self.folder = keeper.folder
+        self.has_grown = False
         for name in ("images", "locks"):
             (self.folder / name).mkdir(exist_ok=True, mode=0o700)
+        (self.folder / "locks" / GATE).touch(mode=0o600)
 
     def find(self, digest: str) -> Rootfs | None:
         """An image that was unpacked before and is whole."""
@@ -65,8 +74,18 @@ class Cache:
             return None
         if not all((self.folder / layer).is_dir() for layer in found.layers):
             return None
-        os.utime(path)
         return found
+
+    @asynccontextmanager
+    async def using(self, digest: str) -> AsyncIterator[bool]:
+        """Keep an image from removal for as long as this lasts; false where it is gone already."""
+        record = self._record(digest)
+        async with locks.in_use(record) as there:
+            if there:
+                os.utime(record)
+            yield there
+            if there:
+                os.utime(record)
 
     def keep(self, rootfs: Rootfs) -> Rootfs:
         """Remember an image whose layers are in place."""
@@ -74,6 +93,7 @@ class Cache:
         fresh = path.with_suffix(f".{new_id()}")
         fresh.write_text(json.dumps(asdict(rootfs)), encoding="utf-8")
         fresh.rename(path)
+        self.has_grown = True
         return rootfs
 
     def has_layer(self, name: str) -> bool:
@@ -108,16 +128,11 @@ class Cache:
             os.close(reader)
 
     @asynccontextmanager
-    async def lock(self, name: str) -> AsyncIterator[None]:
-        """Make one thing at a time, across processes; ends with the process that holds it."""
-        path = self.folder / "locks" / name
-        descriptor = os.open(path, os.O_RDWR | os.O_CREAT | os.O_CLOEXEC, 0o600)
-        try:
-            while not _try_lock(descriptor):  # noqa: ASYNC110 – the holder may be another process
-                await anyio.sleep(_LOCK_PAUSE_S)
+    async def making(self, name: str) -> AsyncIterator[None]:
+        """Make one thing at a time, across processes, while no layer is removed."""
+        folder = self.folder / "locks"
+        async with locks.alone(folder / name), locks.together(folder / GATE):
             yield
-        finally:
-            os.close(descriptor)
 
     def _record(self, digest: str) -> Path:
         return self.folder / "images" / f"{short(digest)}.json"
@@ -151,14 +166,6 @@ async def pour(chunks: AsyncIterable[bytes], writer: int) -> None:
         return
     finally:
         os.close(writer)
-
-
-def _try_lock(descriptor: int) -> bool:
-    try:
-        fcntl.flock(descriptor, fcntl.LOCK_EX | fcntl.LOCK_NB)
-    except BlockingIOError:
-        return False
-    return True
 
 
 def _cause(group: BaseExceptionGroup[BaseException]) -> BaseException:

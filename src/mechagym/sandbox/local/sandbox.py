@@ -26,6 +26,7 @@ from mechagym.sandbox.base import (
     Removed,
     admit,
 )
+from mechagym.sandbox.eviction import IMAGE_CACHE_BYTES
 from mechagym.sandbox.health import wait_healthy
 from mechagym.sandbox.local import cgroups, keeping, reaping
 from mechagym.sandbox.local.box import LocalBox, running
@@ -49,16 +50,22 @@ def default_cache() -> Path:
 
 
 class LocalSandbox:
-    """Opens boxes on this Linux host. `cache`: a folder of this user's; `runtime`: a runtime by
-    name or path.
+    """Opens boxes on this Linux host. `cache`: a folder of this user's, whose images may take
+    `keep_bytes`; `runtime`: a runtime by name or path.
     """
 
     name = "local"
 
     def __init__(
-        self, cache: Path | None = None, runtime: str | None = None, docker: Path = DOCKER
+        self,
+        cache: Path | None = None,
+        runtime: str | None = None,
+        *,
+        docker: Path = DOCKER,
+        keep_bytes: int = IMAGE_CACHE_BYTES,
     ) -> None:
         self._folder = cache or default_cache()
+        self._keep_bytes = keep_bytes
         self._wanted = runtime
         self._engine = Engine(socket=docker)
         self._plant: Plant | None = None
@@ -91,6 +98,7 @@ class LocalSandbox:
                     engine=self._engine,
                     open_on=self._open_on,
                     has_network=self._plant.slirp is not None,
+                    keep_bytes=self._keep_bytes,
                 )
             return self._plant
 
@@ -112,7 +120,8 @@ class LocalSandbox:
 
     async def prepare(self, image: Image, on_line: Callable[[str], None]) -> str:
         """Have the image unpacked; returns its digest. Raises ImageError, NoSpace."""
-        return (await self._rootfs(image, on_line)).digest
+        async with self._using(image, on_line) as rootfs:
+            return rootfs.digest
 
     @asynccontextmanager
     async def open(self, spec: BoxSpec) -> AsyncIterator[LocalBox]:
@@ -124,8 +133,10 @@ class LocalSandbox:
             raise LimitRefused(
                 f"the local backend cannot open this box: {'; '.join(lacks)}", remedy=notes
             )
-        rootfs = await self._rootfs(spec.image, lambda _: None)
-        async with self._open_on(rootfs, spec) as box:
+        async with (
+            self._using(spec.image, lambda _: None) as rootfs,
+            self._open_on(rootfs, spec) as box,
+        ):
             yield box
 
     async def reap(self, scope: ReapScope) -> list[Removed]:
@@ -145,10 +156,12 @@ class LocalSandbox:
             with anyio.CancelScope(shield=True):
                 await keeper.close()
 
-    async def _rootfs(self, image: Image, say: Callable[[str], None]) -> Rootfs:
+    @asynccontextmanager
+    async def _using(self, image: Image, say: Callable[[str], None]) -> AsyncIterator[Rootfs]:
         await self.plant()
         assert self._images is not None
-        return await self._images.rootfs(image, say)
+        async with self._images.using(image, say) as rootfs:
+            yield rootfs
 
     @asynccontextmanager
     async def _open_on(self, rootfs: Rootfs, spec: BoxSpec) -> AsyncIterator[LocalBox]:

@@ -65,13 +65,15 @@ class Engine:
         finally:
             with anyio.CancelScope(shield=True):
                 await http.delete(f"/containers/{container}", params={"force": "1", "v": "1"})
-        return _rootfs(about["Id"], (layer,), about.get("Config") or {})
+        name = next(iter(about.get("RepoTags") or ()), about["Id"])
+        return _rootfs(about["Id"], (layer,), about.get("Config") or {}, name=name)
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Layout:
     """An image in a folder by the OCI image-layout specification. `tag` None: its only image."""
 
+    name: str
     folder: Path
     tag: str | None = None
 
@@ -79,7 +81,7 @@ class Layout:
     def named(cls, reference: str) -> "Layout":
         """Read `oci:FOLDER[:TAG]`."""
         folder, _, tag = reference.removeprefix(OCI).partition(":")
-        return cls(folder=Path(folder), tag=tag or None)
+        return cls(name=reference, folder=Path(folder), tag=tag or None)
 
     async def unpacked(self, cache: Cache) -> Rootfs:
         """The image, a layer each. Raises ImageError where the layout lacks or fakes something."""
@@ -94,9 +96,8 @@ class Layout:
             if not cache.has_layer(short(plain)):
                 await cache.add_layer(short(plain), self._plain(described["digest"], plain))
             layers.append(f"layers/{short(plain)}")
-        return _rootfs(
-            manifest["config"]["digest"], tuple(reversed(layers)), about.get("config") or {}
-        )
+        digest, config = manifest["config"]["digest"], about.get("config") or {}
+        return _rootfs(digest, tuple(reversed(layers)), config, name=self.name)
 
     def _manifest(self) -> dict[str, Any]:
         try:
@@ -165,14 +166,14 @@ async def pulled(reference: str, cache: Cache) -> Rootfs | None:
         return None
     folder = cache.folder / "pulls" / short(hashlib.sha256(reference.encode()).hexdigest())
     folder.parent.mkdir(exist_ok=True, mode=0o700)
-    async with cache.lock(folder.name):
+    async with cache.making(folder.name):
         argv = [skopeo, "copy", "--quiet", f"docker://{reference}", f"oci:{folder}:it"]
         done = await anyio.run_process(argv, check=False, stdin=subprocess.DEVNULL)
         try:
             if done.returncode:
                 said = done.stderr.decode("utf-8", "replace").strip().splitlines()[-1:]
                 raise ImageError(f"{reference} cannot be pulled: {' '.join(said)}", retry=True)
-            return await Layout(folder=folder, tag="it").unpacked(cache)
+            return await Layout(name=reference, folder=folder, tag="it").unpacked(cache)
         finally:
             shutil.rmtree(folder, ignore_errors=True)
 
@@ -181,12 +182,13 @@ async def _once(cache: Cache, digest: str, make: Any) -> Rootfs:
     """What is there already, else what `make` makes, once per digest."""
     if (found := cache.find(digest)) is not None:
         return found
-    async with cache.lock(short(digest)):
+    async with cache.making(short(digest)):
         return cache.find(digest) or cache.keep(await make())
 
 
-def _rootfs(digest: str, layers: tuple[str, ...], config: dict[str, Any]) -> Rootfs:
+def _rootfs(digest: str, layers: tuple[str, ...], config: dict[str, Any], *, name: str) -> Rootfs:
     return Rootfs(
+        name=name,
         digest=digest,
         layers=layers,
         env=dict(pair.partition("=")[::2] for pair in config.get("Env") or ()),

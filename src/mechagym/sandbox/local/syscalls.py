@@ -19,6 +19,9 @@ RESOLVE_NO_MAGICLINKS, RESOLVE_IN_ROOT = 0x02, 0x10
 _PR_SET_PDEATHSIG, _PR_SET_CHILD_SUBREAPER = 1, 36
 # the same numbers on every architecture, as for all calls since 5.1
 _SYS_OPEN_TREE, _SYS_MOVE_MOUNT, _SYS_OPENAT2 = 428, 429, 437
+_SYS_FSOPEN, _SYS_FSCONFIG, _SYS_FSMOUNT = 430, 431, 432
+_CLOEXEC, _SET_FLAG, _SET_STRING, _CMD_CREATE = 1, 0, 1, 6
+_ATTR_NOSUID_NODEV = 2 | 4
 _OPEN_TREE_CLONE, _MOVE_MOUNT_F_EMPTY_PATH = 1, 4
 _AT_FDCWD = -100
 
@@ -63,6 +66,21 @@ def detached(path: str) -> int:
     return _check(_libc().syscall(_SYS_OPEN_TREE, _AT_FDCWD, path.encode(), flags), path)
 
 
+def new_mount(kind: str, source: str, flags: tuple[str, ...] = ()) -> int:
+    """A file system of a device, mounted nowhere yet, to be attached by somebody else; for root."""
+    call = _libc().syscall
+    about = f"{kind} on {source}"
+    opened = _check(call(_SYS_FSOPEN, kind.encode(), _CLOEXEC), about)
+    try:
+        for flag in flags:
+            _check(call(_SYS_FSCONFIG, opened, _SET_FLAG, flag.encode(), None, 0), about)
+        _check(call(_SYS_FSCONFIG, opened, _SET_STRING, b"source", source.encode(), 0), about)
+        _check(call(_SYS_FSCONFIG, opened, _CMD_CREATE, None, None, 0), about)
+        return _check(call(_SYS_FSMOUNT, opened, _CLOEXEC, _ATTR_NOSUID_NODEV), about)
+    finally:
+        os.close(opened)
+
+
 def attach(tree: int, target: str) -> None:
     """Put a detached mount in its place."""
     result = _libc().syscall(
@@ -84,6 +102,21 @@ def adopt_orphans() -> None:
 def die_with_parent() -> None:
     """Be killed when the thread that forked this process ends: for parents of one thread."""
     _check(_libc().prctl(_PR_SET_PDEATHSIG, 9, 0, 0, 0), "prctl")
+
+
+def copy_sparse(source: int, target: int) -> None:
+    """Copy an open file into an open empty one, holes as holes."""
+    size, at = os.fstat(source).st_size, 0
+    os.ftruncate(target, size)
+    while at < size:
+        try:
+            at = os.lseek(source, at, os.SEEK_DATA)
+        except OSError:  # ENXIO: a hole up to the end
+            return
+        end = os.lseek(source, at, os.SEEK_HOLE)
+        os.lseek(target, at, os.SEEK_SET)
+        while at < end and (count := os.sendfile(target, source, at, end - at)):
+            at += count
 
 
 class _OpenHow(ctypes.Structure):
