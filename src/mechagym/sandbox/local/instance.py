@@ -16,6 +16,7 @@ from dataclasses import dataclass, field
 from typing import Any
 
 import anyio
+import anyio.to_thread
 from anyio.abc import TaskGroup
 
 from mechagym.errors import BoxDied, SandboxError
@@ -23,8 +24,10 @@ from mechagym.records import new_id
 from mechagym.sandbox.base import BoxSpec, NetworkPolicy
 from mechagym.sandbox.lanes import LanePool, Machine
 from mechagym.sandbox.local import bundle, cgroups, syscalls, users
+from mechagym.sandbox.local.disks import Disk
+from mechagym.sandbox.local.folder import Folder
 from mechagym.sandbox.local.frozen import Hold
-from mechagym.sandbox.local.keeping import Keeper, StepError, failed
+from mechagym.sandbox.local.keeping import StepError, failed
 from mechagym.sandbox.local.network import Network, first_files
 from mechagym.sandbox.local.pipes import Pipes
 from mechagym.sandbox.local.plant import Plant
@@ -43,38 +46,18 @@ GROUPS = f"{MARK}.groups"
 
 
 @dataclass(slots=True, eq=False)
-class Folder:
-    """A box's folder while somebody lives on it: the box itself, and those whose layer its upper
-    is.
-    """
-
-    box_id: str
-    keeper: Keeper
-    users: int = 0
-
-    @property
-    def upper(self) -> str:
-        """The layer that it is for others."""
-        return f"boxes/{self.box_id}/upper"
-
-    async def leave(self) -> None:
-        """One user less; the last one's going removes the folder."""
-        self.users -= 1
-        if self.users == 0:
-            with suppress(SandboxError):  # the reaper's work
-                await self.keeper.ask("remove", boxes=[self.box_id])
-
-
-@dataclass(slots=True, eq=False)
 class Instance:
-    """A machine. `below`: the folders whose uppers are its layers, topmost first; `hostname` is a
-    fork's parent's.
+    """A machine. `below`: the folders whose uppers are its layers, topmost first; `flatten`: those
+    that are merged into one layer of its own instead; `lineage`: of whom it is a fork; `hostname`
+    is a fork's parent's.
     """
 
     plant: Plant
     spec: BoxSpec
     rootfs: Rootfs
     below: tuple[Folder, ...] = ()
+    flatten: tuple[Folder, ...] = ()
+    lineage: frozenset[str] = frozenset()
     hostname: str = ""
     box_id: str = field(default_factory=lambda: new_id().lower())
     pid: int = 0
@@ -159,7 +142,7 @@ class Instance:
     @property
     def layers(self) -> list[str]:
         """The layers under its own upper, topmost first."""
-        return [*(folder.upper for folder in self.below), *self.rootfs.layers]
+        return [*self.folder.below, *_layers(self.below), *self.rootfs.layers]
 
     def alive(self) -> bool:
         """Whether its first process lives."""
@@ -182,11 +165,12 @@ class Instance:
     # --- start and end
 
     async def _start(self, services: TaskGroup) -> Pipes:
-        self._folder = Folder(self.box_id, self.plant.keeper)
+        self._folder = Folder(self.box_id, self.plant.keeper, flat=bool(self.flatten))
         for folder in (self._folder, *self.below):
             folder.users += 1
         try:
             self._write_folder()
+            self._folder.disk = await self._disk()
         except OSError as error:
             raise failed(f"box {self.box_id}", error, self.plant.keeper.folder) from error
         if self.plant.groups:
@@ -195,6 +179,8 @@ class Instance:
         given = [*main.theirs, *self._spare.theirs]
         shown = [syscalls.detached(path) for path in self._mounts] if os.getuid() == 0 else []
         request = {**self._request(), "stdio": len(given), "detached": len(shown)}
+        disk = self._folder.disk
+        given += [disk.mount] if disk else []
         shown += self.groups.doors() if self.groups else []
         freezer = self.groups.freezer() if self.groups else None
         request["freezer"] = freezer is not None
@@ -209,6 +195,8 @@ class Instance:
         finally:
             for descriptor in shown:
                 os.close(descriptor)
+            if disk is not None:
+                disk.handed_over()
             main.handed_over()
             self._spare.handed_over()
         self.network = Network(
@@ -216,6 +204,12 @@ class Instance:
         )
         await self.network.use(self.spec.network)
         return main
+
+    async def _disk(self) -> Disk | None:
+        size_mb, disks = self.spec.limits.storage_mb, self.plant.disks
+        if size_mb is None or disks is None:
+            return None
+        return await anyio.to_thread.run_sync(disks.make, size_mb)
 
     def _write_folder(self) -> None:
         path = self.plant.keeper.folder / "boxes" / self.box_id
@@ -271,11 +265,14 @@ class Instance:
     def _request(self) -> dict[str, object]:
         return {
             "runtime": self.plant.runtime,
+            "home": self.folder.home,
+            "sized": self.folder.disk is not None,
             "layers": self.layers,
+            "flatten": _layers(self.flatten),
             "trees": [{"target": t.target, "bases": t.bases} for t in self.rootfs.trees],
             "mounts": self._mounts,
             "lay": {}
-            if self.below
+            if self.lineage
             else first_files(self.hostname or self.box_id, self.spec.network),
         }
 
@@ -355,3 +352,7 @@ class Instance:
             return bundle.User()
         (passwd, group), _ = await self.ask("look", paths=["/etc/passwd", "/etc/group"])
         return users.resolve(name, passwd or "", group or "")
+
+
+def _layers(folders: Sequence[Folder]) -> list[str]:
+    return [layer for folder in folders for layer in (folder.upper, *folder.below)]

@@ -28,7 +28,7 @@ from mechagym.sandbox.base import (
 )
 from mechagym.sandbox.eviction import IMAGE_CACHE_BYTES
 from mechagym.sandbox.health import wait_healthy
-from mechagym.sandbox.local import cgroups, keeping, reaping
+from mechagym.sandbox.local import keeping, reaping
 from mechagym.sandbox.local.box import LocalBox, running
 from mechagym.sandbox.local.images import Images
 from mechagym.sandbox.local.instance import Instance
@@ -76,9 +76,8 @@ class LocalSandbox:
     def capabilities(self) -> Capabilities:
         """What it can do here; valid after `probe`."""
         plant = self._plant
-        groups = plant.groups if plant else {}
         return Capabilities(
-            limits=frozenset(limit for name, limit in cgroups.LIMIT_OF.items() if name in groups),
+            limits=plant.limits if plant else frozenset(),
             networks=frozenset(NETWORKS if plant and plant.slirp else NETWORKS[1:]),
             images=frozenset({"registry", "build", "host"}),
             fast_fork=True,

@@ -18,7 +18,7 @@ from contextlib import suppress
 from pathlib import Path
 from typing import Any
 
-from mechagym.sandbox.local import archive, skeleton, syscalls, unpacking
+from mechagym.sandbox.local import archive, flatten, skeleton, syscalls, unpacking
 
 Request = dict[str, Any]
 Answer = tuple[Any, list[int]]
@@ -32,6 +32,12 @@ LOW_FILES = 32
 CGROUPS = "/sys/fs/cgroup"
 HYBRID = f"{CGROUPS}/unified"
 
+SIZED = "sized"
+"""Below it the disks of boxes stand, in the keeper's mount namespace; gone with the keeper."""
+
+FLAT = "flat"
+"""In a box's folder: the layers of its ancestors as one."""
+
 THAW = {"freezer.state": b"THAWED", "cgroup.freeze": b"0"}
 """What to write to a freezer, by the name of its file."""
 
@@ -43,13 +49,20 @@ class StepFailed(Exception):
 def start(request: Request, files: list[int]) -> Answer:
     """Mount the root of a box in a private namespace and start its first process; returns its pid.
 
-    The first `stdio` files become 0, 1, 2, … of that process; then come `detached` mounts of the
-    folders to show, where we may not reach them ourselves; the rest are `cgroup.procs` files to
-    enter.
+    The first `stdio` files become 0, 1, 2, … of that process; then comes a disk, if it is `sized`,
+    and `detached` mounts of the folders to show, where we may not reach them ourselves; the rest
+    are `cgroup.procs` files to enter.
     """
     box, wanted = f"boxes/{request['box']}", request["stdio"]
-    shown = files[wanted : wanted + request["detached"]]
-    _enter_cgroups(files[wanted + len(shown) :])
+    stdio, rest = files[:wanted], files[wanted:]
+    if request["sized"]:
+        Path(request["home"]).mkdir()
+        syscalls.attach(rest.pop(0), request["home"])
+    for number in range(len(request["trees"])):
+        uppers = [Path(upper, str(number)) for upper in request["flatten"]]
+        flatten.flatten(uppers, Path(box, FLAT, str(number)))
+    shown, doors = rest[: request["detached"]], rest[request["detached"] :]
+    _enter_cgroups(doors)
     syscalls.unshare(syscalls.CLONE_NEWNS)
     mount_trees(box, request)
     for number, source in enumerate(request["mounts"]):
@@ -59,8 +72,9 @@ def start(request: Request, files: list[int]) -> Answer:
             syscalls.attach(shown[number], place)
         else:
             syscalls.mount(source, place, flags=syscalls.MS_BIND)
-    _lay(request["lay"], f"{box}/upper/0")
-    _take_stdio(files[:wanted])
+    _lay(request["lay"], f"{request['home']}/upper/0")
+    syscalls.unmount(SIZED)  # the disks of others; one's own lives on below the root
+    _take_stdio(stdio)
     argv = [
         *_runtime(request, box),
         "run",
@@ -74,10 +88,10 @@ def start(request: Request, files: list[int]) -> Answer:
 
 def mount_trees(box: str, request: Request) -> None:
     """Mount each tree of the root, the outermost first, below `merged`."""
-    merged = Path(box, "merged")
+    merged, home = Path(box, "merged"), request["home"]
     merged.mkdir(exist_ok=True)
     for number, tree in enumerate(request["trees"]):
-        upper, work = f"{box}/upper/{number}", f"{box}/work/{number}"
+        upper, work = f"{home}/upper/{number}", f"{home}/work/{number}"
         for folder in (upper, work):
             Path(folder).mkdir(parents=True, exist_ok=True)
         lowers = [f"{layer}/{number}" for layer in request["layers"]]
@@ -170,7 +184,8 @@ def attempt(request: Request, _: list[int]) -> Answer:
     box = f"boxes/{request['box']}"
     syscalls.unshare(syscalls.CLONE_NEWNS)
     Path(box, "empty/0").mkdir(parents=True)
-    mount_trees(box, {"layers": [f"{box}/empty"], "trees": [{"target": "/", "bases": []}]})
+    tree = {"target": "/", "bases": []}
+    mount_trees(box, {"home": box, "layers": [f"{box}/empty"], "trees": [tree]})
     null, log = os.open(os.devnull, os.O_RDWR), Path(box, "runtime.log")
     _take_stdio([null, null, os.open(log, os.O_WRONLY | os.O_CREAT | os.O_APPEND)])
     _run([*_runtime(request, box), "run", f"--bundle={box}", request["box"]], log)
@@ -252,7 +267,11 @@ def clear_box(box: str, *, keep_owner: bool = False) -> None:
 
     `keep_owner`: the note stays, for the reaper, who may remove control groups.
     """
-    folder = Path("boxes", box)
+    folder, disk = Path("boxes", box), Path(SIZED, box)
+    if disk.is_dir():
+        with suppress(OSError):
+            syscalls.unmount(str(disk))
+        disk.rmdir()
     for _ in range(_TRIES):  # a runtime that was cut off may still write
         for entry in folder.glob("*"):
             if entry.is_dir():
