@@ -60,6 +60,24 @@ async def test_what_cannot_be_copied_is_said_and_the_rest_comes(tmp_path: Path):
     ]
 
 
+async def test_what_an_artifact_excludes_is_left_out(tmp_path: Path):
+    kept, dropped = ["a.txt", "deep/b.txt", "deep/builds/c"], [
+        "x.pyc", "deep/y.pyc", "node_modules/z/w", "deep/node_modules/v", "deep/build/cache/u",
+    ]  # fmt: skip
+    patterns = ("*.pyc", "node_modules", "build/cache")
+    events: list[EventBody] = []
+    async with open_box("memory") as box:
+        for path in (*kept, *dropped):
+            await box.put(b"12", f"/app/out/{path}")
+        depot = Depot(box=box, folder=tmp_path, emit=events.append)
+        artifact = Artifact(source="/app/out", destination="out", exclude=patterns)
+        (done,) = await depot.artifacts([artifact], {"/app/out"})
+    found = {str(p.relative_to(done.path)) for p in done.path.rglob("*") if p.is_file()}
+    assert found == set(kept)
+    (told,) = [e for e in events if isinstance(e, ArtifactCollected)]
+    assert (told.files, told.size_bytes) == (3, 6)
+
+
 def test_no_artifact_has_its_place_outside():
     for destination in ("../../etc", "/etc", "./a/../../../b", "."):
         place = place_of(Artifact(source="/s", destination=destination))

@@ -137,5 +137,6 @@ def health(check: tasks.Healthcheck | None) -> Healthcheck | None:
         interval_s=check.interval_s,
         timeout_s=check.timeout_s,
         start_period_s=check.start_period_s,
+        start_interval_s=check.start_interval_s,
         retries=check.retries,
     )

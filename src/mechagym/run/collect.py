@@ -5,13 +5,16 @@ trial.
 """
 
 import json
+import os
 from collections.abc import Iterable, Iterator, Sequence
 from collections.abc import Set as AbstractSet
 from contextlib import contextmanager
-from dataclasses import asdict, dataclass
+from dataclasses import asdict, dataclass, replace
+from fnmatch import fnmatchcase
 from pathlib import Path, PurePosixPath
 
 import anyio
+import anyio.to_thread
 
 from mechagym.errors import MechagymError
 from mechagym.events import ArtifactCollected, Emit
@@ -19,6 +22,7 @@ from mechagym.run.workspace import Changes
 from mechagym.sandbox.base import MIB, Box, ExecOptions, TransferCaps, TransferReport
 from mechagym.sandbox.transfer import unpack
 from mechagym.tasks.model import Artifact
+from mechagym.trajectory.files import clear, regular_files
 
 COLLECT_S = 60.0
 CAPS = TransferCaps(max_files=20_000, max_bytes=500 * MIB)
@@ -63,7 +67,7 @@ class Depot:
                 elif artifact.source not in present:
                     if artifact is not CONVENTION:
                         self._refuse(artifact.source, target, "not there, or an empty folder")
-                elif await self._copy(artifact.source, target):
+                elif await self._copy(artifact.source, target, artifact.exclude):
                     done.append(Collected(source=artifact.source, path=target))
         return done
 
@@ -95,9 +99,11 @@ class Depot:
         if scope.cancelled_caught:
             self._refuse(source, target, f"not all was copied within {COLLECT_S:g} s")
 
-    async def _copy(self, source: str, target: Path) -> bool:
+    async def _copy(self, source: str, target: Path, exclude: Sequence[str] = ()) -> bool:
         try:
             report = await self.box.get(source, target, CAPS)
+            if exclude and target.is_dir():
+                report = await anyio.to_thread.run_sync(_without, report, target, exclude)
         except FileNotFoundError:
             self._refuse(source, target, "not there")
             return False
@@ -132,6 +138,24 @@ def with_convention(declared: Iterable[Artifact]) -> list[Artifact]:
     """The declared artifacts and the folder that is always looked at."""
     unique = {(a.source, a.destination): a for a in declared}
     return [*unique.values(), CONVENTION]
+
+
+def _without(report: TransferReport, target: Path, exclude: Sequence[str]) -> TransferReport:
+    """Drop what the patterns name, as `tar --exclude` would; the report is of what is left.
+
+    A pattern is held against each end of a path below the artifact: `*.pyc`, `node_modules` and
+    `build/cache` are found at any depth, a folder with all that is in it.
+    """
+    for here, folders, names in os.walk(target):
+        for name in (*folders, *names):
+            path = Path(here, name)
+            parts = path.relative_to(target).parts
+            ends = ["/".join(parts[first:]) for first in range(len(parts))]
+            if any(fnmatchcase(end, pattern) for end in ends for pattern in exclude):
+                clear(path)
+        folders[:] = [name for name in folders if Path(here, name).is_dir()]
+    left = [path.stat().st_size for path in regular_files(target)]
+    return replace(report, files=len(left), size_bytes=sum(left))
 
 
 def _inside(path: str) -> Path:

@@ -33,12 +33,12 @@ class Gates:
     verifiers: anyio.CapacityLimiter
 
     @classmethod
-    def of(cls, pace: Pace, cores: int) -> "Gates":
-        """The gates of a job; 0 in a pace means: by the machine, or by the trials at once."""
+    def of(cls, pace: Pace, cores: int, *, at_once: int) -> "Gates":
+        """The gates of a job; 0 in a pace means: by the machine, or by the trials `at_once`."""
         return cls(
             builds=anyio.CapacityLimiter(pace.image_builds),
             starts=anyio.CapacityLimiter(pace.box_starts or max(2, 2 * cores)),
-            verifiers=anyio.CapacityLimiter(pace.verifiers or pace.trials),
+            verifiers=anyio.CapacityLimiter(pace.verifiers or at_once),
         )
 
 

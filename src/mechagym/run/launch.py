@@ -74,8 +74,10 @@ async def run_job(
         parts.begun(taken)
         sheet = _sheet(config, taken.row.job_id, tasks, parts.sandbox.name)
         parts = replace(parts, watch=redacted(parts.watch, redactor))
-        kit = _kit(config, parts, store, JobFolder(config.folder, redactor, sheet))
         engine = LocalEngine(config.pace.trials)
+        gates = Gates.of(config.pace, os.cpu_count() or 1, at_once=engine.capacity())
+        folder = JobFolder(config.folder, redactor, sheet)
+        kit = _kit(config, parts, gates, store=store, folder=folder)
         job = Job(taken.row, taken.todo, kit=kit, engine=engine, retries=config.pace.retries)
         return await job.run(resumed=taken.resumed)
 
@@ -121,8 +123,7 @@ def redacted(watch: Watch, redactor: Redactor) -> Watch:
     return see
 
 
-def _kit(config: JobConfig, parts: Parts, store: Store, folder: JobFolder) -> Kit:
-    gates = Gates.of(config.pace, os.cpu_count() or 1)
+def _kit(config: JobConfig, parts: Parts, gates: Gates, *, store: Store, folder: JobFolder) -> Kit:
     return Kit(
         sandbox=parts.sandbox,
         store=store,

@@ -71,12 +71,16 @@ class Mount:
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Healthcheck:
-    """A command that must succeed before the box counts as open; times in seconds."""
+    """A command that must succeed before the box counts as open; times in seconds.
+
+    Failures within `start_period_s` do not count, and are `start_interval_s` apart.
+    """
 
     command: str
     interval_s: float = 5.0
     timeout_s: float = 30.0
     start_period_s: float = 0.0
+    start_interval_s: float = 5.0
     retries: int = 3
 
 

@@ -19,8 +19,8 @@ async def wait_healthy(box: Box, check: Healthcheck) -> None:
         result = await box.exec(["sh", "-c", check.command], ExecOptions(timeout_s=check.timeout_s))
         if result.ok:
             return
-        if time.monotonic() - began >= check.start_period_s:
-            failures += 1
+        starting = time.monotonic() - began < check.start_period_s
+        failures += not starting
         if failures >= max(1, check.retries):
             said = (result.stderr or result.stdout).decode("utf-8", "replace").strip()[-500:]
             raise SandboxError(
@@ -28,4 +28,4 @@ async def wait_healthy(box: Box, check: Healthcheck) -> None:
                 f" {said or f'exit code {result.exit_code}'}",
                 reason="unhealthy",
             )
-        await anyio.sleep(check.interval_s)
+        await anyio.sleep(check.start_interval_s if starting else check.interval_s)

@@ -49,7 +49,7 @@ def trials_of(config: JobConfig, tasks: int) -> int:
 
 def pace_text(config: JobConfig) -> str:
     """Each limit on what happens at once, with the value that it comes to here."""
-    gates = Gates.of(config.pace, os.cpu_count() or 1)
+    gates = Gates.of(config.pace, os.cpu_count() or 1, at_once=config.pace.trials)
     return (
         f"trials {config.pace.trials}, image builds {gates.builds.total_tokens:g},"
         f" box starts {gates.starts.total_tokens:g}, verifiers {gates.verifiers.total_tokens:g}"
