@@ -9,7 +9,7 @@ import time
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager
 from dataclasses import dataclass, field, replace
-from typing import Literal
+from typing import Any, Literal
 
 from mechagym.errors import BudgetError, BudgetExhausted
 from mechagym.events import BudgetRaised, BudgetWarned, Emit
@@ -131,10 +131,10 @@ class Meter:
         A new limit warns anew, but for what was passed and warned of before.
         """
         before = self.budget.limit(name)
-        whole = value if value is None or name in ("usd", "seconds") else int(value)
-        self.budget = replace(self.budget, **{name: whole})
-        if self.emit is not None and whole != before:
-            self.emit(BudgetRaised(limit=name, before=before, after=whole))
+        changed: dict[str, Any] = {name: value}
+        self.budget = replace(self.budget, **changed)
+        if self.emit is not None and value != before:
+            self.emit(BudgetRaised(limit=name, before=before, after=value))
         warned, self._warned = self._warned, {w for w in self._warned if w[0] != name}
         self._warned |= warned & {(w.limit, w.percent) for w in self._due()}
         self._warn()

@@ -29,7 +29,7 @@ WIRES: dict[Wire, ModelName] = {
 """A priced model for each wire."""
 
 KEY = "sk-planted-key-of-this-test-0123456789"
-KEYS = {name: KEY for name in ("ANTHROPIC_API_KEY", "OPENAI_API_KEY", "GOOGLE_API_KEY")}
+KEYS = dict.fromkeys(("ANTHROPIC_API_KEY", "OPENAI_API_KEY", "GOOGLE_API_KEY"), KEY)
 QUICK = RetryLimits(base_s=0.001, cap_s=0.01)
 
 

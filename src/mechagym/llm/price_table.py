@@ -15,7 +15,15 @@ from pathlib import Path
 from typing import Annotated, Literal
 
 import yaml
-from pydantic import BaseModel, ConfigDict, Field, ValidationError
+from pydantic import (
+    BaseModel,
+    BeforeValidator,
+    ConfigDict,
+    Discriminator,
+    Field,
+    Tag,
+    ValidationError,
+)
 
 from mechagym.errors import ConfigError
 from mechagym.llm.names import ModelName
@@ -57,6 +65,14 @@ class Compute(BaseModel):
     usd_per_box_hour: Usd = Decimal(0)
 
 
+Entry = Annotated[
+    Annotated[Literal["free"], Tag("free")] | Annotated[tuple[Period, ...], Tag("periods")],
+    Discriminator(lambda value: "free" if value == "free" else "periods"),
+    BeforeValidator(lambda value: [value] if isinstance(value, dict) else value),
+]
+"""What a file says of a model: `free`, one price, or a list of periods."""
+
+
 class PriceFile(BaseModel):
     """One `pricing.yaml`."""
 
@@ -64,23 +80,15 @@ class PriceFile(BaseModel):
 
     version: Literal[1]
     as_of: date
-    models: dict[str, Literal["free"] | Period | list[Period]] = {}
+    models: dict[str, Entry] = {}
     compute: Compute = Compute()
 
-    def periods(self, model: ModelName) -> "tuple[Period, ...] | Literal['free'] | None":
+    def entry(self, model: ModelName) -> Entry | None:
         """The entry of a model: by its id, else by the longest pattern that fits."""
         name = str(model)
         fitting = [key for key in self.models if key == name or fnmatchcase(name, key)]
-        if not fitting:
-            return None
-        entry = self.models[max(fitting, key=lambda key: (key == name, len(key)))]
-        match entry:
-            case Period():
-                return (entry,)
-            case list():
-                return tuple(entry)
-            case "free":
-                return entry
+        best = max(fitting, key=lambda key: (key == name, len(key)), default=None)
+        return self.models[best] if best is not None else None
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -107,7 +115,7 @@ class PriceTable:
         Raises PriceUnknown, naming the line to add.
         """
         for ref, file in self.sources:
-            periods = file.periods(model)
+            periods = file.entry(model)
             if periods == "free":
                 return free(model, ref)
             if periods is not None:

@@ -136,16 +136,17 @@ def to_library(usage: Usage) -> "RequestUsage":
     from pydantic_ai.usage import RequestUsage
 
     written = usage.cache_write_5m + usage.cache_write_1h
-    more = {"web_searches": usage.web_searches} if usage.web_searches else {}
-    return RequestUsage(
+    said = RequestUsage(
         input_tokens=usage.input + usage.cache_read + written,
         cache_read_tokens=usage.cache_read,
         cache_write_tokens=written,
         cache_write_1h_tokens=usage.cache_write_1h,
         output_tokens=usage.output + usage.reasoning,
         output_reasoning_tokens=usage.reasoning,
-        **more,
     )
+    if usage.web_searches:
+        vars(said)["web_searches"] = usage.web_searches  # the library keeps it so, undeclared
+    return said
 
 
 @dataclass(slots=True, eq=False)

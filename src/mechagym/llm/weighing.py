@@ -28,6 +28,8 @@ def weigh(
     parameters: "ModelRequestParameters",
 ) -> CallRequest:
     """The bounds of a call. Text and tools count by their bytes, pictures and pages one by one."""
+    from pydantic_ai.native_tools import WebSearchTool
+
     pieces = list(_attached(messages))
     return CallRequest(
         model=name,
@@ -38,7 +40,7 @@ def weigh(
         searches=sum(
             tool.max_uses or SEARCHES_UNBOUNDED
             for tool in parameters.native_tools
-            if tool.kind == "web_search"
+            if isinstance(tool, WebSearchTool)
         ),
         stateful=any(_is_kept_elsewhere(piece) for piece in pieces)
         or any(settings.get(key) for key in _STATE),
