@@ -52,6 +52,7 @@ class JobEntry(_Strict):
     exclude: tuple[str, ...] = ()
     agents: tuple[AgentEntry, ...] = ()
     models: tuple[str, ...] = ()
+    role_models: dict[str, str] = Field(default_factory=dict)
     repeats: int = 1
     sandbox: str | None = None
     engine: Literal["local", "ray"] = "local"
@@ -126,6 +127,7 @@ def job_config(entry: JobEntry, settings: Settings) -> JobConfig:
         ),
         out_dir=settings.jobs_dir,
         models=entry.models or (None,),
+        role_models=entry.role_models,
         repeats=entry.repeats,
         sandbox=entry.sandbox or settings.sandbox,
         engine=entry.engine,

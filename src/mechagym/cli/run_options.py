@@ -32,7 +32,12 @@ what_options = together(
         help="Agent, by name or package.module:Class. Several make a matrix.",
     ),
     click.option(
-        "-m", "--model", "models", multiple=True, metavar="MODEL", help="Model, provider:name."
+        "-m",
+        "--model",
+        "models",
+        multiple=True,
+        metavar="[ROLE=]MODEL",
+        help="Model: provider:name or an alias; for one role of an agent: actor=MODEL.",
     ),
     click.option("-k", "--repeats", type=int, help="Trials of each task.  [default: 1]"),
     click.option("--name", metavar="JOB", help="The job's name.  [default: time and agent]"),

@@ -84,7 +84,7 @@ class Catalogue:
         if name in self.models or self._dated(name):
             return True
         listed = _priced(name.provider)
-        return name.name in listed or _DATE.sub("", name.name) in listed
+        return name.name in listed or undated(name.name) in listed
 
     def ids(self, *, today: date | None = None) -> list[str]:
         """Every known id, sorted; with `today` only those that are not retired."""
@@ -137,11 +137,16 @@ class Catalogue:
         return info is not None and info.retires_at is not None and info.retires_at <= today
 
     def _dated(self, name: ModelName) -> ModelInfo | None:
-        plain = _DATE.sub("", name.name)
+        plain = undated(name.name)
         return self.models.get(replace(name, name=plain)) if plain != name.name else None
 
     def _any_of(self, provider: str) -> ModelInfo | None:
         return self.models.get(ModelName(provider, "*"))
+
+
+def undated(name: str) -> str:
+    """The name without the date behind it, if there is one."""
+    return _DATE.sub("", name)
 
 
 def _priced(provider: str) -> list[str]:

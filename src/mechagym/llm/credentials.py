@@ -10,14 +10,11 @@ from collections.abc import Mapping
 from dataclasses import dataclass, field
 from datetime import datetime
 from pathlib import Path
-from typing import TYPE_CHECKING, Literal
+from typing import Literal, Protocol
 
 from mechagym.errors import ConfigError
-from mechagym.llm.providers import Provider
+from mechagym.llm.providers import Provider, Wire
 from mechagym.llm.secret import Secret
-
-if TYPE_CHECKING:
-    from mechagym.llm.claude_login import ClaudeLogin
 
 Scheme = Literal["api-key", "bearer"]
 COMMAND_S = 10.0
@@ -40,6 +37,18 @@ class Credential:
     headers: Mapping[str, str] = field(default_factory=dict)
 
 
+class Login(Protocol):
+    """A login that stands in for a key: that of Claude Code."""
+
+    def get(self) -> Credential:
+        """What holds now. Raises ConfigError where there is none, or it is `expired`."""
+        ...
+
+    def reread(self) -> bool:
+        """Look again; says whether another one is there than the one given last."""
+        ...
+
+
 @dataclass(slots=True, kw_only=True)
 class Credentials:
     """The keys of this host. `login`: what the claude-code agent uses instead of a key.
@@ -48,7 +57,7 @@ class Credentials:
     """
 
     environ: Mapping[str, str] = field(repr=False)
-    login: "ClaudeLogin | None" = None
+    login: Login | None = None
     _kept: dict[str, Credential | None] = field(default_factory=dict, repr=False)
 
     def get(self, provider: Provider, *, agent: str | None = None) -> Credential | None:
@@ -127,3 +136,13 @@ def _from_command(provider: Provider) -> str:
         what = f"exit code {done.returncode}" if done.returncode else "it printed nothing"
         raise ConfigError(f"{named}: {what}", remedy="run it by hand to see what it says")
     return done.stdout
+
+
+def key_header(wire: Wire, credential: Credential) -> tuple[str, str]:
+    """The header that carries a credential on a wire, with its value."""
+    secret = credential.secret.reveal()
+    if credential.scheme == "api-key" and wire == "anthropic":
+        return "x-api-key", secret
+    if credential.scheme == "api-key" and wire == "google":
+        return "x-goog-api-key", secret
+    return "authorization", f"Bearer {secret}"

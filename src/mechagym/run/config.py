@@ -91,6 +91,7 @@ class JobConfig:
     agents: tuple[AgentChoice, ...]
     out_dir: Path
     models: tuple[str | None, ...] = (None,)
+    role_models: Mapping[str, str] = field(default_factory=dict)
     repeats: int = 1
     sandbox: str = "auto"
     engine: str = "local"
@@ -121,6 +122,8 @@ class JobConfig:
             "sandbox": self.sandbox,
             "rules": asdict(self.rules),
         }
+        if self.role_models:  # left out where there are none: digests of before stay what they are
+            binding["role_models"] = dict(self.role_models)
         text = json.dumps(binding, sort_keys=True, separators=(",", ":"), default=str)
         return hashlib.sha256(text.encode()).hexdigest()
 

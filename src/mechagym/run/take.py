@@ -84,7 +84,15 @@ def stored_config(row: JobRow, asked: JobConfig | None = None, *, force: bool = 
     if asked.digest != row.config_digest and not force:
         differs = [
             name
-            for name in ("sources", "agents", "models", "repeats", "sandbox", "rules")
+            for name in (
+                "sources",
+                "agents",
+                "models",
+                "role_models",
+                "repeats",
+                "sandbox",
+                "rules",
+            )
             if getattr(asked, name) != getattr(own, name)
         ]
         raise ConfigError(

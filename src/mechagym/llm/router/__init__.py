@@ -1,0 +1,1 @@
+"""Which model does what: `models.yaml`, and the one order in which it decides."""
