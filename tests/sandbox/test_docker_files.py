@@ -14,6 +14,7 @@ from mechagym.sandbox.docker import DockerSandbox, compose
 from mechagym.sandbox.docker.context import Ignore
 from mechagym.sandbox.docker.creation import Placing, box_body
 from mechagym.sandbox.docker.engine import Engine, EngineError, refusal
+from mechagym.sandbox.docker.http import Answer, Broken, Request, ask
 from mechagym.sandbox.docker.images import _split
 
 
@@ -194,3 +195,59 @@ def test_what_a_compose_file_cannot_have_is_named(tmp_path: Path, text: str, say
     with pytest.raises(ImageError, match=r"docker-compose\.yaml") as error:
         compose.read(written(tmp_path, text))
     assert says in error.value.message
+
+
+# --- the wire
+
+BODIES = {
+    "sized": b"Content-Length: 11\r\n\r\none\ntwo\nend",
+    "chunked": b"Transfer-Encoding: chunked\r\n\r\n"
+    b"2\r\non\r\n6\r\ne\ntwo\n\r\n3\r\nend\r\n0\r\n\r\n",
+    "until the end": b"\r\none\ntwo\nend",
+}
+
+
+class Wire(ByteStream):
+    """An engine's end of a connection: what it says comes in pieces of so many bytes."""
+
+    def __init__(self, said: bytes, step: int) -> None:
+        self._pieces = [said[at : at + step] for at in range(0, len(said), step)]
+
+    async def send(self, item: bytes) -> None:
+        assert item.startswith(b"GET / HTTP/1.1\r\n")
+
+    async def send_eof(self) -> None: ...
+
+    async def receive(self, max_bytes: int = 65536) -> bytes:
+        if not self._pieces:
+            raise anyio.EndOfStream
+        piece = self._pieces.pop(0)
+        if piece[max_bytes:]:
+            self._pieces.insert(0, piece[max_bytes:])
+        return piece[:max_bytes]
+
+    async def aclose(self) -> None: ...
+
+
+async def answered(said: bytes, step: int) -> Answer:
+    return await ask(Wire(said, step), Request(method="GET", target="/"))
+
+
+@pytest.mark.parametrize("step", [1, 7, 1000])
+@pytest.mark.parametrize("body", BODIES.values(), ids=BODIES)
+async def test_a_body_is_read_however_it_is_framed(body: bytes, step: int):
+    answer = await answered(b"HTTP/1.1 200 OK\r\n" + body, step)
+    assert [line async for line in answer.lines()] == [b"one", b"two", b"end"]
+
+
+@pytest.mark.parametrize("kind", ["sized", "chunked"])
+async def test_a_body_that_is_cut_short_is_broken(kind: str):
+    answer = await answered(b"HTTP/1.1 200 OK\r\n" + BODIES[kind][:-6], 5)
+    with pytest.raises(Broken):
+        await answer.read()
+
+
+@pytest.mark.parametrize("wire", [b"", b"HTTP/1.1 200", b"SSH-2.0-x\r\n\r\n", b"x" * 70_000])
+async def test_what_is_no_answer_is_broken(wire: bytes):
+    with pytest.raises(Broken):
+        await answered(wire, 1000)

@@ -525,3 +525,62 @@ async def test_an_allowlist_lets_out_what_it_names_and_nothing_else(docker):
             await box.use_network(public.network)
             assert (await box.exec(["perl", "/ask", gateway, str(port), "x"])).text.endswith("hi")
         tasks.cancel_scope.cancel()
+
+
+# --- what the engine is not asked for
+
+
+async def test_a_root_box_has_a_control_lane_without_an_exec(docker, box):
+    assert len(await processes(box.processes)) >= 3
+    assert (await inspect(docker, box))["ExecIDs"] is None
+    await box.retire()
+    assert len(await processes(box.processes)) >= 3
+    assert len((await inspect(docker, box))["ExecIDs"]) == 1
+
+
+async def test_little_comes_out_by_tar_and_much_by_the_engine(box, tmp_path):
+    asked: list[str] = []
+    engine = box.plan.engine
+    stream = engine.stream
+
+    def told(method: str, path: str, **options: Any) -> Any:
+        asked.append(method)
+        return stream(method, path, **options)
+
+    engine.stream = told
+    await box.exec(sh("mkdir -p /d/e; echo 1 >/d/small; chmod 755 /d/small; ln -s small /d/link"))
+    await box.get("/d", tmp_path / "little")
+    assert asked == []
+    assert (tmp_path / "little/small").read_bytes() == b"1\n"
+    assert (tmp_path / "little/small").stat().st_mode & 0o777 == 0o755
+    assert (tmp_path / "little/link").readlink() == Path("small")
+    assert (tmp_path / "little/e").is_dir()
+    await box.exec(sh("head -c 2000000 /dev/urandom >/d/big"))
+    assert (await box.get("/d", tmp_path / "much")).size_bytes == 2_000_002
+    assert asked == ["GET"]
+    await box.exec(sh("printf '#!/bin/sh\\necho lies' >/usr/bin/tar"))
+    assert (await box.get("/d/small", tmp_path / "honest")).files == 1
+    assert (tmp_path / "honest").read_bytes() == b"1\n"
+
+
+async def test_forks_that_are_asked_for_together_share_a_commit(docker, box):
+    await box.exec(sh("echo one >/file"))
+    images: list[str] = []
+    gate = anyio.Event()
+
+    async def attempt():
+        async with box.fork() as fork:
+            images.append(fork.plan.image.id)
+            assert (await fork.exec(["cat", "/file"])).text == "one\n"
+            if len(images) == 3:
+                gate.set()
+            await gate.wait()
+
+    async with anyio.create_task_group() as tasks:
+        for _ in range(3):
+            tasks.start_soon(attempt)
+    assert len(set(images)) == 1
+    assert await docker._images.find(images[0]) is None
+    await box.exec(sh("echo two >/file"))
+    async with box.fork() as fork:
+        assert (await fork.exec(["cat", "/file"])).text == "two\n"

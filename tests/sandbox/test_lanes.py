@@ -92,11 +92,11 @@ class Box:
 
 
 @contextlib.asynccontextmanager
-async def open_pool(shell: str) -> AsyncIterator[LanePool]:
+async def open_pool(shell: str, *, guards: bool = False) -> AsyncIterator[LanePool]:
     async with anyio.create_task_group() as tasks:
         box = Box(shell, tasks)
         main = await box.start()
-        machine = Machine(spawn=box.spawn, alive=box.alive, subreaper=TINI)
+        machine = Machine(spawn=box.spawn, alive=box.alive, subreaper=TINI, guards=guards)
         try:
             async with LanePool(machine, main) as pool:
                 yield pool
@@ -106,9 +106,11 @@ async def open_pool(shell: str) -> AsyncIterator[LanePool]:
             tasks.cancel_scope.cancel()
 
 
-@pytest.fixture(params=SHELLS)
+@pytest.fixture(params=[(shell, guards) for shell in SHELLS for guards in (False, True)], ids=str)
 async def pool(request):
-    async with open_pool(request.param) as pool:
+    shell, guards = request.param
+    async with open_pool(shell, guards=guards) as pool:
+        assert not guards or pool.processes._shells.guarded
         yield pool
 
 
@@ -286,3 +288,55 @@ async def test_stop_agent_keeps_who_listens(pool, tmp_path):
     left = {p.comm for p in await processes(pool.processes) if not p.zombie}
     assert "python3" in left
     assert "sleep" not in left
+
+
+async def test_a_question_is_answered_out_of_a_flood(pool):
+    seen = bytearray()
+    options = ExecOptions(on_output=lambda _, data: seen.extend(data))
+    flood = "head -c 3000000 /dev/zero | tr '\\0' 'x'; sleep 0.2; head -c 3000000 /dev/zero"
+    async with anyio.create_task_group() as tasks:
+        tasks.start_soon(pool.exec, sh(flood), options)
+        while len(seen) < 6_000_000:
+            with anyio.move_on_after(0.002):  # a question that nobody waits for any more
+                await processes(pool.processes)
+            assert len(await processes(pool.processes)) > 2
+    assert bytes(seen) == b"x" * 3_000_000 + bytes(3_000_000)
+    assert (await pool.exec(["echo", "next"])).stdout == b"next\n"
+
+
+@contextlib.asynccontextmanager
+async def guarded(shell: str) -> AsyncIterator[tuple[LanePool, int]]:
+    async with open_pool(shell, guards=True) as pool:
+        lane = pool.processes._shells.guarded
+        assert lane is not None
+        yield pool, lane.guard
+
+
+@pytest.mark.parametrize("shell", SHELLS)
+async def test_a_shell_outlives_its_guard(shell: str):
+    async with guarded(shell) as (pool, guard):
+        await pool.exec(["kill", "-9", str(guard)])
+        for number in range(3):
+            assert (await pool.exec(["echo", str(number)])).text == f"{number}\n"
+        result = await pool.exec(sh("setsid sleep 300 & sleep 300"), ExecOptions(timeout_s=0.3))
+        assert result.timed_out
+        assert "sleep" not in {p.comm for p in await processes(pool.processes) if not p.zombie}
+        assert (await pool.exec(["echo", "next"])).text == "next\n"
+
+
+@pytest.mark.parametrize("shell", SHELLS)
+async def test_a_command_sees_no_descriptor_of_ours(shell: str):
+    async with guarded(shell) as (pool, _):
+        for options in (ExecOptions(), FALLBACK):
+            listed = await pool.exec(["ls", "/proc/self/fd"], options)
+            assert listed.text.split() == ["0", "1", "2", "3"]  # 3: the folder itself
+
+
+@pytest.mark.parametrize("shell", SHELLS)
+async def test_a_guard_of_the_agents_time_is_asked_no_more(shell: str):
+    async with guarded(shell) as (pool, guard):
+        await stop_agent(pool)
+        await pool.exec(["true"])
+        later = pool.processes._shells.guarded
+        assert later is not None
+        assert later.guard not in (0, guard)

@@ -1,22 +1,19 @@
 """The control lane: root's shell in a box, which reads the process table and sends signals.
 
-It is opened before anything else runs, so that it exists when a fork bomb has eaten every pid,
-and it runs builtins only.
+It is there before anything else runs, so that it exists when a fork bomb has eaten every pid, and
+it runs builtins only. It is the guard of a lane (`shell.GUARD`) where one has any, else, or where
+that does not answer, a shell of its own.
 """
 
 import contextlib
-import secrets
 
 import anyio
 
 from mechagym.errors import SandboxError
-from mechagym.sandbox import shell
-from mechagym.sandbox.base import ExecOptions
-from mechagym.sandbox.capture import Taps
 from mechagym.sandbox.lane import Lane, LaneLost, Shells
 
 ROOT = "0"
-_LISTING = ExecOptions(limit_bytes=64 * 1024 * 1024)
+ANSWER_S = 2.0
 
 
 class Control:
@@ -49,21 +46,33 @@ class Control:
         return self._killing
 
     async def script(self, text: str, user: str | None = None) -> bytes:
-        """Run shell text and return its stdout; as another user than root in a shell of its own.
+        """Run shell text and return what it told (`__mg_tell`); as another user than root in a
+        shell of its own.
 
         Raises SandboxError where no shell is to be had.
         """
         try:
             if user is not None and user != ROOT:
-                return await self._ask(await self._shells.open(user), text, close=True)
-            async with self._lock:
+                lane = await self._shells.open(user)
                 try:
-                    return await self._ask(await self._open(), text)
+                    return await lane.ask(text)
+                finally:
+                    await self._shells.close(lane)
+            async with self._lock:
+                if (told := await self._by_guard(text)) is not None:
+                    return told
+                try:
+                    return await (await self._open()).ask(text)
                 except LaneLost:  # somebody in the box killed it
                     await self._drop()
-                    return await self._ask(await self._open(), text)
+                    return await (await self._open()).ask(text)
         except LaneLost as error:
             raise SandboxError("no shell can be started in the box to see its processes") from error
+
+    async def ready(self) -> None:
+        """Have one before anything runs; a failure shows when one is needed."""
+        if self._shells.guarded is None:
+            await self.renew()
 
     async def renew(self) -> None:
         """Open a fresh lane, then let the old one go; a failure shows when one is needed."""
@@ -78,6 +87,15 @@ class Control:
         """Let the lane go; another is opened when one is needed."""
         async with self._killing, self._lock:
             await self._drop()
+            for lane in self._shells.lanes:
+                lane.deaf = True
+
+    async def _by_guard(self, text: str) -> bytes | None:
+        while (lane := self._shells.guarded) is not None:
+            with contextlib.suppress(LaneLost), anyio.move_on_after(ANSWER_S):
+                return await lane.ask(text)
+            lane.deaf = True
+        return None
 
     async def _open(self) -> Lane:
         if self._lane is None:
@@ -88,17 +106,3 @@ class Control:
         lane, self._lane = self._lane, None
         if lane is not None:
             await self._shells.close(lane)
-
-    async def _ask(self, lane: Lane, text: str, *, close: bool = False) -> bytes:
-        taps = Taps(secrets.token_hex(16), _LISTING)
-        try:
-            await lane.run(f"{text}{shell.said(taps.nonce)}", taps)
-        except anyio.get_cancelled_exc_class():
-            close = True  # its answer would be read as that of the next question
-            if lane is self._lane:
-                self._lane = None
-            raise
-        finally:
-            if close:
-                await self._shells.close(lane)
-        return taps.stdout.capture.bytes()

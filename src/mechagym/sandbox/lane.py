@@ -12,10 +12,11 @@ import anyio
 from mechagym.errors import SandboxError
 from mechagym.sandbox import shell
 from mechagym.sandbox.base import ExecOptions, Stream
-from mechagym.sandbox.capture import Taps
+from mechagym.sandbox.capture import Reply, Taps
 
 OPEN_S = 30.0
 CLOSE_S = 2.0
+SEND_S = 5.0
 BROKEN = (anyio.EndOfStream, anyio.BrokenResourceError, anyio.ClosedResourceError)
 
 
@@ -63,13 +64,15 @@ class LaneLost(Exception):
 class Machine:
     """What a backend brings. `subreaper`: path in the box of a program like `tini` (run with `-s
     --`), under which all that a command starts stays. `own_namespace`: the box has a pid
-    namespace of its own.
+    namespace of its own. `guards`: its own user is root, and to start a program in it is dear: a
+    shell is to bring its control lane with it.
     """
 
     spawn: Spawn
     alive: Callable[[], Awaitable[bool]]
     subreaper: str | None = None
     own_namespace: bool = True
+    guards: bool = False
 
 
 @dataclass(slots=True, eq=False)
@@ -77,7 +80,8 @@ class Lane:
     """One shell. `pid` is as the box sees it; `retired` ones get no further command.
 
     `end`: the line after each program, where the shell runs `shell.BOOT` and thus serves one
-    command.
+    command. `guard`: the pid of its guard (see `shell.GUARD`), `deaf` once that is not asked any
+    more. Whoever waits for something of the lane reads for all.
     """
 
     channel: Channel
@@ -86,19 +90,25 @@ class Lane:
     end: str = ""
     main: bool = False
     retired: bool = False
+    guard: int = 0
+    deaf: bool = False
+    _taps: Taps | None = None
+    _reply: Reply | None = None
+    _reads: bool = False
+    _waiting: list[anyio.Event] = field(default_factory=list)
+    _turn: anyio.Lock = field(default_factory=anyio.Lock)
 
-    async def greet(self) -> None:
+    async def greet(self, *, guard: bool = False) -> None:
         """Teach a fresh shell to frame its output. Raises LaneLost."""
         taps = Taps(secrets.token_hex(16), ExecOptions())
-        await self.run(shell.hello(taps.nonce), taps)
-        self.pid = taps.code
+        await self.run(shell.hello(taps.nonce, guard=guard), taps)
+        self.pid, self.guard = taps.code, taps.guard
 
     async def run(self, text: str, taps: Taps, stdin: bytes | None = None) -> None:
         """Send a program and read until its end markers. Raises LaneLost."""
-        try:
-            await self.channel.send(f"{text}{self.end}".encode("utf-8", "surrogateescape"))
-        except BROKEN as error:
-            raise LaneLost from error
+        async with self._turn:
+            self._taps = taps
+            await self._send(shell.guarded(text) if self.guard else f"{text}{self.end}")
         if stdin is None:
             await self.listen(taps)
             return
@@ -116,18 +126,66 @@ class Lane:
     async def listen(self, taps: Taps) -> None:
         """Read until the command has ended; may be called again after a cancel. Raises LaneLost."""
         try:
-            while not taps.ended:
-                taps.feed(*await self.channel.receive())
+            await self._hear(lambda: taps.ended)
         except BROKEN as error:
             taps.flush()
             said = taps.stderr.capture.bytes() or taps.stdout.capture.bytes()
             raise LaneLost(said.decode("utf-8", "replace").strip()[-300:]) from error
 
+    async def ask(self, text: str) -> bytes:
+        """Have the guard, or an idle shell without one, run text of ours; what it told.
+
+        Raises LaneLost.
+        """
+        reply = Reply(secrets.token_hex(16))
+        text = shell.telling(text, reply.nonce)
+        taps, before = self._taps, self._reply
+        try:
+            async with self._turn:
+                # what is sent before a shell has read its program would become part of that
+                await self._hear(lambda: taps is None or taps.started or taps.ended)
+                await self._hear(lambda: before is None or before.ended)
+                self._reply = reply
+                await self._send(shell.question(text) if self.guard else text)
+            await self._hear(lambda: reply.ended)
+        except BROKEN as error:
+            raise LaneLost from error
+        return reply.text
+
     async def drain(self) -> None:
         """Throw away what comes, until nobody holds the other end."""
+        self._taps = None
         with contextlib.suppress(*BROKEN):
-            while True:
-                await self.channel.receive()
+            await self._hear(lambda: False)
+
+    async def _send(self, text: str) -> None:
+        """All of it whoever cancels: a shell that got half a program serves nobody any more."""
+        try:
+            with anyio.fail_after(SEND_S, shield=True):
+                await self.channel.send(text.encode("utf-8", "surrogateescape"))
+        except (*BROKEN, TimeoutError) as error:
+            raise LaneLost from error
+
+    async def _hear(self, done: Callable[[], bool]) -> None:
+        """Read, or wait while another reads, until it is done."""
+        while not done():
+            if self._reads:
+                self._waiting.append(event := anyio.Event())
+                await event.wait()
+                continue
+            self._reads = True
+            try:
+                self._sort(*await self.channel.receive())
+            finally:
+                self._reads = False
+                while self._waiting:
+                    self._waiting.pop().set()
+
+    def _sort(self, stream: Stream, data: bytes) -> None:
+        if self._reply is not None and stream == "stdout":
+            data = self._reply.strain(data)
+        if self._taps is not None and data:
+            self._taps.feed(stream, data)
 
     async def _pour(self, stdin: bytes) -> None:
         with contextlib.suppress(*BROKEN):  # a command need not read all, or any
@@ -146,8 +204,13 @@ class Shells:
 
     @property
     def pids(self) -> frozenset[int]:
-        """Their pids in the box."""
-        return frozenset(lane.pid for lane in self.lanes)
+        """Their pids in the box, and those of their guards."""
+        return frozenset(pid for lane in self.lanes for pid in (lane.pid, lane.guard) if pid)
+
+    @property
+    def guarded(self) -> Lane | None:
+        """A lane whose guard can be asked."""
+        return next((lane for lane in self.lanes if lane.guard and not lane.deaf), None)
 
     async def open(self, user: str | None, *, once: bool = False) -> Lane:
         """Start a shell; `once`: for a single command, which may have stdin. Raises LaneLost."""
@@ -161,8 +224,9 @@ class Shells:
 
     async def adopt(self, lane: Lane) -> Lane:
         """Greet a shell and count it as ours. Raises LaneLost."""
+        needed = self.machine.guards and lane.user is None and not lane.end
         try:
-            await lane.greet()
+            await lane.greet(guard=needed and self.guarded is None)
         except BaseException:
             await self.close(lane)
             raise

@@ -56,11 +56,11 @@ class LanePool:
     async def __aenter__(self) -> Self:
         await self._tasks.__aenter__()
         try:
-            self._tasks.start_soon(self._guard)
             if self._main is not None:
                 with anyio.fail_after(OPEN_S):
                     lane = Lane(channel=self._main, user=None, main=True)
                     self._idle.append(await self._shells.adopt(lane))
+            self._tasks.start_soon(self._guard)
         except BaseException as error:
             await self.__aexit__(None, None, None)
             if isinstance(error, LaneLost | TimeoutError):
@@ -132,9 +132,9 @@ class LanePool:
         return taps.stdout.capture.bytes()
 
     async def _guard(self) -> None:
-        """Open the control lane; no command runs before it is there, or cannot be."""
+        """Have a control lane; no command runs before it is there, or cannot be."""
         try:
-            await self.processes.renew()
+            await self.processes.ready()
         finally:
             self._guarded.set()
 

@@ -9,28 +9,29 @@ from dataclasses import dataclass
 
 INIT = 1
 LIST = r"""for __mg_d in /proc/[0-9]*; do
-  printf 'P %s\n' "${__mg_d#/proc/}"
-  while IFS= read -r __mg_l; do printf '+%s\n' "$__mg_l"; done <"$__mg_d/stat"
+  __mg_tell "P ${__mg_d#/proc/}"
+  while IFS= read -r __mg_l; do __mg_tell "+$__mg_l"; done <"$__mg_d/stat"
 done 2>/dev/null
 """
 OWNERS = r"""for __mg_d in %s; do
-  printf 'P %%s\n' "$__mg_d"
-  while IFS= read -r __mg_l; do case $__mg_l in Uid:*) printf '+%%s\n' "$__mg_l"; break ;; esac
+  __mg_tell "P $__mg_d"
+  while IFS= read -r __mg_l; do case $__mg_l in Uid:*) __mg_tell "+$__mg_l"; break ;; esac
   done <"/proc/$__mg_d/status"
 done 2>/dev/null
 """
 SOCKETS = r"""for __mg_d in %s; do
-  printf 'P %%s\n' "$__mg_d"
+  __mg_tell "P $__mg_d"
   for __mg_f in /proc/$__mg_d/fd/*; do
-    [ -S "$__mg_f" ] && printf '+%%s\n' "$(ls -l "$__mg_f")"
-    [ -e "$__mg_f" ] || { [ -r "/proc/$__mg_d/fd" ] && [ ! -L "$__mg_f" ]; } || printf '+?\n'
+    [ -S "$__mg_f" ] && __mg_tell "+$(ls -l "$__mg_f")"
+    [ -e "$__mg_f" ] || { [ -r "/proc/$__mg_d/fd" ] && [ ! -L "$__mg_f" ]; } || __mg_tell '+?'
   done
 done 2>/dev/null
 for __mg_f in tcp tcp6 udp udp6 unix; do
-  printf 'N %%s\n' "$__mg_f"
-  while IFS= read -r __mg_l; do printf '+%%s\n' "$__mg_l"; done <"/proc/net/$__mg_f"
+  __mg_tell "N $__mg_f"
+  while IFS= read -r __mg_l; do __mg_tell "+$__mg_l"; done <"/proc/net/$__mg_f"
 done 2>/dev/null
 """
+"""They tell (`shell.PRELUDE`) `P pid` or `N table`, then a line of it behind a `+` each."""
 
 _TCP_LISTEN, _UDP_UNCONNECTED, _UNIX_ACCEPTS = "0A", "07", 0x10000
 

@@ -84,6 +84,7 @@ class Plan:
             name=self.name,
             body=box_body(self.spec, placing),
             joins=network.others,
+            user_is_root=same_user("root", self.user),
             snapshot=self.snapshot,
         )
 

@@ -42,6 +42,7 @@ class Container:
     name: str
     body: dict[str, Any]
     joins: tuple[str, ...] = ()
+    user_is_root: bool = False
     snapshot: Snapshot | None = None
     id: str = ""
     warnings: tuple[str, ...] = ()
@@ -57,9 +58,7 @@ class Container:
         """Open it, serve until `stop`, remove it."""
         try:
             main = await self._start()
-            async with LanePool(
-                Machine(spawn=self._spawn, alive=self.alive, subreaper=INIT), main
-            ) as pool:
+            async with LanePool(self._machine(), main) as pool:
                 self._pool = pool
                 task_status.started()
                 await self._stop.wait()
@@ -153,6 +152,11 @@ class Container:
                 await main.aclose()
             raise
         return main
+
+    def _machine(self) -> Machine:
+        return Machine(
+            spawn=self._spawn, alive=self.alive, subreaper=INIT, guards=self.user_is_root
+        )
 
     async def _spawn(self, argv: Sequence[str], user: str | None) -> DockerChannel:
         body: dict[str, Any] = {

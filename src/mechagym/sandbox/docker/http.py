@@ -33,8 +33,9 @@ class Request:
 
     def head(self) -> bytes:
         """It as bytes, without the body."""
-        whole = isinstance(self.body, bytes)
-        size = f"Content-Length: {len(self.body)}" if whole else "Transfer-Encoding: chunked"
+        size = "Transfer-Encoding: chunked"
+        if isinstance(self.body, bytes):
+            size = f"Content-Length: {len(self.body)}"
         given = "".join(f"{name}: {value}\r\n" for name, value in self.headers.items())
         return (
             f"{self.method} {self.target} HTTP/1.1\r\nHost: docker\r\n{given}{size}\r\n\r\n"
