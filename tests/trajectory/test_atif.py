@@ -14,13 +14,14 @@ from mechagym.events import (
     AgentStarted,
     EventBody,
     MessageSaid,
+    ModelAnswered,
     ToolCalled,
     ToolReturned,
 )
 from mechagym.records import Spend, Usage
 from mechagym.trajectory.atif import fold
 from mechagym.trajectory.validate import validate
-from tests.trajectory.makers import KEY, TRIES, events_of, whole, work
+from tests.trajectory.makers import KEY, SPENT, TRIES, events_of, whole, work
 
 SCHEMA = jsonschema.Draft202012Validator(
     json.loads((Path(__file__).parent.parent / "data" / "atif-1.8.schema.json").read_text())
@@ -147,3 +148,21 @@ ANY: st.SearchStrategy[EventBody] = st.one_of(
 @given(st.lists(ANY, max_size=25))
 def test_any_order_of_events_gives_a_valid_document(bodies: list[EventBody]):
     document_of(bodies)
+
+
+def test_the_cost_of_an_answer_stands_at_the_step_it_paid_for():
+    answer = ModelAnswered(call_id="m", model="a:b", spend=SPENT, price_ref="p", total_ms=1.0)
+    early = document_of([AgentStarted(agent="a", version="1", instruction="go"), answer])
+    assert early["steps"][1]["metrics"]["completion_tokens"] == 27
+    bodies = [
+        AgentStarted(agent="a", version="1", instruction="go"),
+        answer,
+        MessageSaid(text="first"),
+        ToolCalled(call_id="c", tool="bash"),
+        answer,
+        MessageSaid(text="second"),
+    ]
+    steps = document_of(bodies)["steps"]
+    assert [step["message"] for step in steps] == ["go", "first", "second"]
+    assert steps[1]["metrics"]["completion_tokens"] == 54
+    assert "metrics" not in steps[2]

@@ -27,6 +27,7 @@ from mechagym.events.money import (
     ModelRequested,
     ModelSelected,
     ReserveExceeded,
+    spent_in,
 )
 from mechagym.events.trial import (
     AgentStarted,
@@ -173,4 +174,5 @@ __all__ = [
     "VerdictReached",
     "body_from_json",
     "body_to_json",
+    "spent_in",
 ]

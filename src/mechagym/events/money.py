@@ -134,3 +134,12 @@ class EgressConnected:
     received_bytes: int = 0
     duration_ms: float = 0.0
     kind: Literal["egress_connected"] = "egress_connected"
+
+
+def spent_in(body: object) -> Spend | None:
+    """What an event says was spent, once for each dollar; None for all that is no bill."""
+    match body:
+        case AgentSpent(spend=spend) | ModelAnswered(spend=spend) | ModelFailed(spend=spend):
+            return spend
+        case _:
+            return None

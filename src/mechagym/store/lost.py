@@ -6,7 +6,14 @@ So every try has an end, its cost counts, and its number and evidence are never 
 from collections.abc import Sequence
 from datetime import datetime, timedelta
 
-from mechagym.events import AgentSpent, BoxOpened, Event, PhaseEnded, TryEnded
+from mechagym.events import (
+    BoxOpened,
+    Event,
+    ModelRequested,
+    PhaseEnded,
+    TryEnded,
+    spent_in,
+)
 from mechagym.records import ErrorRecord, Outcome, PhaseTime, Spend, TryRecord
 
 DIED = ErrorRecord(
@@ -19,19 +26,26 @@ DIED = ErrorRecord(
 
 
 def end_of(number: int, started_at: datetime, events: Sequence[Event]) -> TryEnded:
-    """Fold what the dead try had told into its end: an infrastructure fault, not graded."""
+    """Fold what the dead try had told into its end: an infrastructure fault, not graded.
+
+    A model call that was under way counts in full: it may have been billed.
+    """
     box, spend, phases = None, Spend(), []
+    under_way: dict[str, Spend] = {}
     for event in events:
         match event.body:
             case BoxOpened(box=opened, purpose="agent"):
                 box = opened
-            case AgentSpent(spend=spent):
-                spend += spent
+            case ModelRequested(call_id=call, held=held):
+                under_way[call] = held
             case PhaseEnded(phase=phase, duration_s=duration_s):
                 began = event.at - timedelta(seconds=duration_s)
                 phases.append(PhaseTime(phase=phase, started_at=began, duration_s=duration_s))
             case _:
                 pass
+        if (spent := spent_in(event.body)) is not None:
+            under_way.pop(getattr(event.body, "call_id", ""), None)
+            spend += spent
     record = TryRecord(
         number=number,
         outcome=Outcome.INFRA_ERROR,
@@ -40,6 +54,6 @@ def end_of(number: int, started_at: datetime, events: Sequence[Event]) -> TryEnd
         phases=tuple(phases),
         box=box,
         error=DIED,
-        spend=spend,
+        spend=sum(under_way.values(), spend),
     )
     return TryEnded(record=record)

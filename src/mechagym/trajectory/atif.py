@@ -17,6 +17,8 @@ from mechagym.events import (
     ErrorRaised,
     Event,
     MessageSaid,
+    ModelAnswered,
+    ModelFailed,
     ToolCalled,
     ToolReturned,
     TryEnded,
@@ -71,7 +73,7 @@ class _Folding:
                 self._call(body, at)
             case ToolReturned() as body:
                 self._result(body, at)
-            case AgentSpent() as body:
+            case AgentSpent() | ModelAnswered() | ModelFailed() as body if body.spend != Spend():
                 self._root.spend(body.spend, at)
             case AgentStopped() as body:
                 self.extra["stopped"] = body.reason
@@ -83,7 +85,12 @@ class _Folding:
                 pass
 
     def _message(self, body: MessageSaid, at: datetime) -> None:
-        step = self._of(body.parent_call_id).say(body.source, body.text, at)
+        builder = self._of(body.parent_call_id)
+        if body.source == "agent" and (blank := builder.blank()) is not None:
+            step = blank
+            step["message"] = body.text
+        else:
+            step = builder.say(body.source, body.text, at)
         if body.source == "agent":
             step |= _drop_none({"reasoning_content": body.thinking, "model_name": body.model})
 
@@ -180,6 +187,13 @@ class _Builder:
         self.steps.append(step)
         return step
 
+    def blank(self) -> dict[str, Any] | None:
+        """The last step, if its answer was paid for and nothing of it is known yet."""
+        known = {"step_id", "timestamp", "source", "message"}
+        if not self.steps or self.steps[-1]["source"] != "agent" or self.steps[-1]["message"]:
+            return None
+        return self.steps[-1] if set(self.steps[-1]) == known else None
+
     def turn(self, at: datetime, *, fresh: bool = True) -> dict[str, Any]:
         """The agent's step that a call belongs to: a new one, once results came (`fresh`)."""
         last = self.steps[-1] if self.steps else None
@@ -188,7 +202,7 @@ class _Builder:
         return last
 
     def spend(self, spend: Spend, at: datetime) -> None:
-        """Put a cost on the agent's last step."""
+        """Put a cost on the agent's last step; one before any makes a step that is still blank."""
         step = next((s for s in reversed(self.steps) if s["source"] == "agent"), None)
         number = (step or self.say("agent", "", at))["step_id"]
         self.spent[number] = self.spent.get(number, Spend()) + spend

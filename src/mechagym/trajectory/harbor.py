@@ -11,7 +11,7 @@ from pathlib import Path
 from typing import Any
 from uuid import NAMESPACE_URL, UUID, uuid5
 
-from mechagym.events import AgentSpent, Event
+from mechagym.events import Event, spent_in
 from mechagym.records import (
     ErrorRecord,
     Json,
@@ -196,9 +196,9 @@ def tokens_of(spend: Spend) -> Dict:
 def _agent_result(record: TrialRecord, events: Sequence[Event]) -> Dict:
     by_model: dict[str, Spend] = {}
     for event in events:
-        if isinstance(event.body, AgentSpent):
-            model = event.body.model or record.key.model or "unknown"
-            by_model[model] = by_model.get(model, Spend()) + event.body.spend
+        if spent := spent_in(event.body):
+            model = getattr(event.body, "model", None) or record.key.model or "unknown"
+            by_model[model] = by_model.get(model, Spend()) + spent
     return tokens_of(record.spend) | {
         "model_usage": {model: tokens_of(spend) for model, spend in by_model.items()} or None,
         "metadata": {

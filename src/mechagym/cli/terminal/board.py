@@ -9,7 +9,6 @@ from collections.abc import Callable, Mapping
 from dataclasses import dataclass, field
 
 from mechagym.events import (
-    AgentSpent,
     EventBody,
     MessageSaid,
     PhaseStarted,
@@ -17,6 +16,7 @@ from mechagym.events import (
     TrialEnded,
     TryEnded,
     TryStarted,
+    spent_in,
 )
 from mechagym.records import Outcome, TryRecord, is_graded
 
@@ -125,6 +125,9 @@ class Board:
 
 
 def _work(row: Row, body: object) -> None:
+    if (spent := spent_in(body)) is not None:
+        row.tokens += spent.usage.tokens
+        row.cost_nano += spent.billed_nano
     match body:
         case PhaseStarted(phase=phase):
             row.phase = phase.value
@@ -132,6 +135,3 @@ def _work(row: Row, body: object) -> None:
             row.turn += 1
         case ToolCalled(tool=tool):
             row.tool = tool
-        case AgentSpent(spend=spend):
-            row.tokens += spend.usage.tokens
-            row.cost_nano += spend.billed_nano
