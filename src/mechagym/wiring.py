@@ -3,28 +3,43 @@
 A name is an entry point of `mechagym.agents` or `mechagym.sandboxes`, or `package.module:Class`.
 """
 
-from collections.abc import AsyncIterator, Mapping, Sequence
+from collections.abc import AsyncIterator, Callable, Sequence
 from contextlib import AsyncExitStack, asynccontextmanager
 from dataclasses import dataclass, replace
 from importlib import import_module
 from importlib.metadata import EntryPoint, entry_points
-from typing import Any, Literal, cast
+from typing import TYPE_CHECKING, Any, Literal, cast
 
 from anyio import CancelScope
 
-from mechagym.agents.base import Agent, AgentFactory
+from mechagym.agents.base import Agent, AgentFactory, WorksInBox
+from mechagym.agents.installed.tools import Tool, Toolbox
 from mechagym.cli.spelling import did_you_mean
 from mechagym.config import DEFAULT, Settings
 from mechagym.errors import ConfigError
+from mechagym.llm.admission import Admission
+from mechagym.llm.catalogue import Catalogue
+from mechagym.llm.claude_login import ClaudeLogin
+from mechagym.llm.credentials import Credentials
+from mechagym.llm.listing import kept_lists
+from mechagym.llm.price_table import PriceTable
+from mechagym.llm.router.file import load_models
+from mechagym.records import now
 from mechagym.run.config import AgentChoice, JobConfig
 from mechagym.sandbox.base import Probe, Sandbox
 from mechagym.sandbox.detect import choose
 from mechagym.tasks.model import Task
 
+if TYPE_CHECKING:
+    from mechagym.agents.installed.mounted import MountedAgent
+
 AUTO = ("docker", "local")
 """The backends that `auto` tries, best first."""
 
 UNISOLATED = "host"
+
+UNSETTLED = "0"
+"""The version of a program that was not looked for yet: a dry run fetches nothing."""
 
 Kind = Literal["agent", "sandbox"]
 
@@ -48,9 +63,17 @@ def agent_factory(name: str) -> AgentFactory:
     return cast("AgentFactory", _named("agent", name))
 
 
-def make_agent(name: str, task: Task, options: Mapping[str, str]) -> Agent:
+def make_agent(choice: AgentChoice, task: Task, settings: Settings) -> Agent:
     """Make one trial's agent. Raises ConfigError for an unknown name or option."""
-    return agent_factory(name)(task=task, options=options)
+    factory = agent_factory(choice.name)
+    if getattr(factory, "tool", None) is None:
+        return factory(task=task, options=choice.options)
+    return cast("type[MountedAgent]", factory)(
+        task=task,
+        options=choice.options,
+        toolbox=_toolbox(settings),
+        version=choice.version or UNSETTLED,
+    )
 
 
 def agent_version(choice: AgentChoice) -> str:
@@ -58,20 +81,113 @@ def agent_version(choice: AgentChoice) -> str:
     return choice.version or str(getattr(agent_factory(choice.name), "version", "0"))
 
 
-def check_agents(config: JobConfig, tasks: Sequence[Task]) -> None:
+async def with_tools(
+    config: JobConfig, settings: Settings, tell: Callable[[str], None]
+) -> JobConfig:
+    """The config with the version of each installed program settled, and the programs at hand.
+
+    `tell` hears of what takes long. Raises AgentSetupError.
+    """
+    box = _toolbox(settings)
+    settled = []
+    for choice in config.agents:
+        tool: Tool | None = getattr(agent_factory(choice.name), "tool", None)
+        version = await box.version(tool, choice.version) if tool else choice.version
+        if tool and version:
+            if not box.holds(tool, version):
+                tell(f"fetching {tool.name} {version}, once for this machine")
+            await box.have(tool, version)
+        settled.append(replace(choice, version=version))
+    return replace(config, agents=tuple(settled))
+
+
+def _toolbox(settings: Settings) -> Toolbox:
+    return Toolbox(settings.cache_dir / "tools")
+
+
+def check_agents(config: JobConfig, tasks: Sequence[Task], settings: Settings) -> None:
     """Make each agent once and drop it: a wrong name or option is told before anything starts.
 
     Raises ConfigError.
     """
+    _check_roles(config)
     for choice in config.agents:
-        own = agent_version(replace(choice, version=None))
-        if choice.version not in (None, own):
-            raise ConfigError(
-                f"agent {choice.name} is {own} here, not {choice.version}",
-                remedy=f"leave the version out, or ask for {choice.name}@{own}",
-            )
+        _check_version(choice)
         for task in tasks[:1]:
-            make_agent(choice.name, task, choice.options)
+            agent = make_agent(choice, task, settings)
+            for model in config.models:
+                _check_dialect(choice.name, agent, model, settings)
+
+
+def _check_version(choice: AgentChoice) -> None:
+    if getattr(agent_factory(choice.name), "tool", None) is not None:
+        return  # its program is fetched in the version that is asked for
+    own = agent_version(replace(choice, version=None))
+    if choice.version not in (None, own):
+        raise ConfigError(
+            f"agent {choice.name} is {own} here, not {choice.version}",
+            remedy=f"leave the version out, or ask for {choice.name}@{own}",
+        )
+
+
+def _check_dialect(name: str, agent: Agent, model: str | None, settings: Settings) -> None:
+    """An agent in a box speaks to its model as the model's provider does: nothing translates."""
+    if not isinstance(agent, WorksInBox) or model is None:
+        return
+    wire = settings.llm.providers[model.partition(":")[0]].wire
+    if wire not in (*agent.dialects, "none"):
+        fitting = [p.name for p in settings.llm.providers.values() if p.wire in agent.dialects]
+        raise ConfigError(
+            f"agent {name} speaks {' or '.join(agent.dialects)}, and {model} is reached by {wire}",
+            remedy=f"take a model of {', '.join(fitting)}, or another agent",
+        )
+
+
+def _check_roles(config: JobConfig) -> None:
+    """A model for a role that no agent of the job has would have no effect: refused."""
+    known = {
+        role
+        for choice in config.agents
+        for role in getattr(agent_factory(choice.name), "roles", ())
+    }
+    if unknown := sorted(config.role_models.keys() - known):
+        who = ", ".join(choice.name for choice in config.agents)
+        raise ConfigError(
+            f"no agent of this job ({who}) has the role {', '.join(unknown)}",
+            remedy=f"their roles: {', '.join(sorted(known)) or 'none'}; or give --model MODEL",
+        )
+
+
+def catalogue(settings: Settings) -> Catalogue:
+    """What is known of models on this host: the user's file, kept lists, what we ship."""
+    lists = kept_lists(settings.cache_dir / "models")
+    return Catalogue.load(settings.config_dir / "catalogue.yaml", *lists)
+
+
+def admission(settings: Settings) -> Admission:
+    """What models there are to name today."""
+    return Admission(
+        catalogue=catalogue(settings),
+        providers=settings.llm.providers,
+        aliases=load_models(settings.config_dir / "models.yaml").aliases,
+        today=now().date(),
+    )
+
+
+def prices(settings: Settings) -> PriceTable:
+    """What models cost on this host: the project's file, the user's, what we ship."""
+    return PriceTable.load(
+        Path("pricing.yaml"),
+        settings.config_dir / "pricing.yaml",
+        free=[name for name, p in settings.llm.providers.items() if p.price == "free"],
+    )
+
+
+def credentials(settings: Settings) -> Credentials:
+    """The keys of this host, and the login of Claude Code where the settings allow it."""
+    allowed = settings.llm.credential == "claude-code"
+    login = ClaudeLogin(environ=settings.environ, home=Path.home()) if allowed else None
+    return Credentials(environ=settings.environ, login=login)
 
 
 @asynccontextmanager

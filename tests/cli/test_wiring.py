@@ -26,7 +26,7 @@ def test_a_name_and_a_path_mean_the_same():
 @pytest.mark.parametrize(
     ("name", "message", "remedy"),
     [
-        ("orcale", "no agent is called 'orcale', did you mean `oracle`?", "there are: nop, oracle"),
+        ("orcale", "no agent is called 'orcale', did you mean `oracle`?", "nop, oracle"),
         ("no_such_pkg.mod:X", "No module named 'no_such_pkg'", "PYTHONPATH"),
         ("mechagym.agents.nop:NopAgnt", "did you mean `NopAgent`?", ""),
     ],

@@ -11,7 +11,8 @@ import click
 
 from mechagym import wiring
 from mechagym.cli.found import find_job, opened
-from mechagym.cli.job_file import job_config, job_entry
+from mechagym.cli.job_file import JobEntry, job_config, job_entry
+from mechagym.cli.model_names import named
 from mechagym.cli.sources import datasets_of
 from mechagym.cli.terminal.board import Board
 from mechagym.cli.terminal.header import header
@@ -62,7 +63,7 @@ def fresh(settings: Settings, given: Mapping[str, Any], showing: Showing) -> int
         settings=settings, config=config, tasks=tasks_of(settings, config), showing=showing
     )
     agents = tuple(fill(choice, settings.environ) for choice in config.agents)
-    wiring.check_agents(replace(config, agents=agents), order.tasks)
+    wiring.check_agents(replace(config, agents=agents), order.tasks, settings)
     if showing.dry_run:
         plan_page(settings, config, order.tasks, as_json=showing.as_json)
         return GRADED
@@ -123,7 +124,10 @@ def carry_out(order: Order) -> int:
 
 async def run_shown(order: Order) -> JobReport:
     """Run it in front of the screen that fits; the sandbox is open as long as the job runs."""
-    settings, config = order.settings, order.config
+    settings = order.settings
+    config = await wiring.with_tools(
+        order.config, settings, lambda line: click.echo(line, err=True)
+    )
     board = Board()
     async with wiring.open_sandbox(
         config.sandbox, settings, trusts_host=order.showing.trusts_host or order.resuming
@@ -148,7 +152,19 @@ def _asked(settings: Settings, given: Mapping[str, Any]) -> JobConfig:
     flags = dict(given)
     file, sets = flags.pop("file"), flags.pop("sets")
     entry = job_entry(Path(file) if file else None, flags, sets)
-    return job_config(entry, settings)
+    return job_config(_by_full_id(settings, entry), settings)
+
+
+def _by_full_id(settings: Settings, entry: JobEntry) -> JobEntry:
+    """The entry with each model as `provider:name`; those of roles stand apart."""
+    roles = tuple(f"{role}={model}" for role, model in entry.role_models.items())
+    asked = named(settings, entry.models + roles)
+    return entry.model_copy(
+        update={
+            "models": tuple(map(str, asked.models)),
+            "role_models": {role: str(model) for role, model in asked.roles.items()},
+        }
+    )
 
 
 async def _stored(
@@ -166,7 +182,7 @@ def _parts(settings: Settings, sandbox: Sandbox) -> Parts:
         store_url=settings.store,
         sandbox=sandbox,
         verifier=TaskTests(),
-        make_agent=lambda choice, task: wiring.make_agent(choice.name, task, choice.options),
+        make_agent=lambda choice, task: wiring.make_agent(choice, task, settings),
         version_of=wiring.agent_version,
         host_env=settings.environ,
         secrets=named_secrets(settings.environ),

@@ -80,7 +80,7 @@ class CommandLineAgent:
     `max_turns`.
     """
 
-    name: ClassVar[str]
+    name: str
     version: str
     dialects: ClassVar[tuple[Dialect, ...]]
     more_options: ClassVar[tuple[str, ...]] = ()

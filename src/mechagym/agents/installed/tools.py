@@ -67,6 +67,10 @@ class Toolbox:
         """What is mounted: the builds of a version, those that are still to come too."""
         return self._cache / tool.name / version
 
+    def holds(self, tool: Tool, version: str, libc: Libc = "glibc") -> bool:
+        """Whether nothing has to be fetched."""
+        return (self.folder(tool, version) / tool.path(libc)).exists()
+
     async def version(self, tool: Tool, wanted: str | None) -> str:
         """The version that a job runs: the one wanted; else the newest in the cache; else npm's
         latest; else the host's own. Raises AgentSetupError with what to do.
@@ -96,10 +100,10 @@ class Toolbox:
 
     def _have(self, tool: Tool, version: str, libc: Libc) -> Path:
         folder = self.folder(tool, version)
-        if not (folder / tool.path(libc)).exists():
+        if not self.holds(tool, version, libc):
             folder.mkdir(parents=True, exist_ok=True)
             with _locked(folder.parent / f"{version}.lock"):
-                if not (folder / tool.path(libc)).exists():
+                if not self.holds(tool, version, libc):
                     _fetch(tool, version, libc, folder)
         return folder
 
