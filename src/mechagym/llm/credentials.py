@@ -85,6 +85,13 @@ class Credentials:
         return self.login is not None and agent == CLAUDE_CODE and provider.kind == "anthropic"
 
 
+def has_key(provider: Provider, environ: Mapping[str, str]) -> bool:
+    """Whether a key is to be found, or none is needed; nothing is read and no command is asked."""
+    by_file = provider.key_file is not None and provider.key_file.is_file()
+    by_variable = any(environ.get(name) for name in provider.key_env)
+    return not provider.needs_key or by_file or by_variable or bool(provider.key_command)
+
+
 def find_key(provider: Provider, environ: Mapping[str, str]) -> Credential | None:
     """Read a provider's key anew. Raises ConfigError."""
     if provider.key_file is not None:
