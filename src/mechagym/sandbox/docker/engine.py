@@ -16,6 +16,7 @@ import anyio
 from anyio.abc import ByteStream, SocketStream
 
 from mechagym.errors import NoSpace, SandboxError, SandboxUnusable
+from mechagym.sandbox.docker import unix
 from mechagym.sandbox.docker.channel import DockerChannel
 from mechagym.sandbox.docker.http import Answer, Broken, Request, ask
 
@@ -167,7 +168,7 @@ class Engine:
     async def _connect(self) -> ByteStream:
         try:
             if self.socket:
-                return await anyio.connect_unix(self.socket)
+                return await unix.connect(self.socket)
             stream: SocketStream = await anyio.connect_tcp(*self._address)
         except OSError as error:
             raise self._away(error) from error
