@@ -21,6 +21,7 @@ from mechagym.sandbox.base import (
 )
 from mechagym.sandbox.selftest import escape_table, prove_network
 from mechagym.testing.memory import MemoryBox, MemorySandbox
+from tests.actors import sandbox_of
 
 IMAGE = RegistryImage(reference="x")
 
@@ -137,3 +138,66 @@ def test_the_scripts_are_sh(tmp_path: Path):
 
     for script in (selftest._REACH, selftest._ASK_PROXY):
         subprocess.run(["sh", "-n"], input=script.encode(), check=True)
+
+
+NOT_THE_TOOLS = "rm -f /usr/bin/perl* /usr/bin/bash /usr/bin/rbash /bin/bash /usr/bin/nc"
+
+
+@pytest.mark.must("sandbox-8")
+@pytest.mark.live
+@pytest.mark.parametrize("backend", ["docker", "local"])
+async def test_without_a_tool_the_routes_prove_it_or_nothing_does(backend: str):
+    sandbox, policy = sandbox_of(backend), NetworkPolicy(mode="no-network")
+    if not (probe := await sandbox.probe()).usable:
+        pytest.skip(f"{backend}: {probe.reason}; {probe.remedy}")
+    image = RegistryImage(reference="debian:bookworm-slim")
+    async with sandbox.open(BoxSpec(image=image, network=policy)) as box:
+        assert (await box.exec(("sh", "-c", NOT_THE_TOOLS), ExecOptions(user="root"))).ok
+        proofs = await prove_network(box, policy)
+    assert all(proof.held for proof in proofs)
+    assert "no route leads out of the box" in {proof.detail for proof in proofs}
+
+
+class Toolless(MemoryBox):
+    """Has a shell and nothing to probe with."""
+
+    async def exec(self, argv: Sequence[str], options: ExecOptions = ExecOptions()) -> ExecResult:
+        if "/proc/net" in argv[2]:
+            return await super().exec(argv, options)
+        return ExecResult(exit_code=0)
+
+
+NO_ROUTE = "Iface\tDestination\tGateway\n"
+
+
+@pytest.mark.parametrize(
+    ("routes", "held"),
+    [
+        ({"route": NO_ROUTE}, True),
+        ({"route": NO_ROUTE, "ipv6_route": "0 00 0 00 0 1 00 00200200 lo\n"}, True),
+        ({"route": f"{NO_ROUTE}eth0\t00000000\t010011AC\n"}, False),
+        ({"route": NO_ROUTE, "ipv6_route": "fe80 40 0 00 0 1 00 00000001 eth0\n"}, False),
+        ({"route": ""}, False),
+    ],
+)
+async def test_without_a_tool_a_route_leaves_it_unproved(routes: dict[str, str], held: bool):
+    async with MemorySandbox().open(BoxSpec(image=IMAGE)) as box:
+        assert isinstance(box, MemoryBox)
+        for name, text in routes.items():
+            await box.put(text.encode(), f"/proc/net/{name}")
+        one = Toolless(box.info, box._alive())
+        proofs = await prove_network(one, NetworkPolicy(mode="no-network"))
+    assert {proof.held for proof in proofs} == {held}
+    why = "no route leads out" if held else "not tested"
+    assert all(proof.detail.startswith(why) for proof in proofs)
+
+
+async def test_what_may_be_open_need_not_be_proved():
+    policy = NetworkPolicy(mode="allowlist", allowed_hosts=("pypi.org",))
+    async with MemorySandbox().open(BoxSpec(image=IMAGE)) as box:
+        assert isinstance(box, MemoryBox)
+        proofs = await prove_network(Toolless(box.info, box._alive()), policy)
+    assert all(proof.held for proof in proofs)
+    told = {proof.probe: proof.detail.partition(":")[0] for proof in proofs}
+    assert told["the proxy, for pypi.org:443"] == "not tested"
+    assert told["the proxy, for not-listed.invalid:443"] == "no route leads out of the box"

@@ -53,6 +53,9 @@ async def enforce_network(box: Box, policy: NetworkPolicy, now: NetworkPolicy, e
     proofs = await prove_network(box, policy)
     for proof in proofs:
         emit(proof)
-    broken = [proof.probe for proof in proofs if not proof.held]
+    broken = [f"{proof.probe}: {proof.detail}" for proof in proofs if not proof.held]
     if broken:
-        raise LimitRefused(f"network policy {policy.mode} does not hold: {', '.join(broken)}")
+        raise LimitRefused(
+            f"network policy {policy.mode} does not hold: {'; '.join(broken)}",
+            remedy="what could not be tested needs bash, python3, perl or nc in the image",
+        )

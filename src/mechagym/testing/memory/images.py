@@ -35,6 +35,8 @@ def bare_root() -> Root:
         tree.add(f"/usr/bin/{program}", File(mode=0o755, data=bytearray(PROGRAM)))
     tree.add("/bin", Link(target="usr/bin"))
     tree.create("/etc/passwd").data += b"root:x:0:0:root:/root:/bin/sh\n"
+    tree.make_folders("/proc/net")
+    tree.create("/proc/net/route").data += b"Iface\tDestination\tGateway\n"  # and no route at all
     return Root(tree=tree, env={"PATH": PATH, "HOME": "/root", "HOSTNAME": "memory"})
 
 
