@@ -14,7 +14,7 @@ import anyio
 import pytest
 
 from mechagym import config
-from mechagym.events import ToolCalled
+from mechagym.events import Event, ToolCalled
 from mechagym.store import Store
 from tests.cli.conftest import Cli
 
@@ -260,3 +260,27 @@ def test_a_job_is_stopped_from_elsewhere(cli, tasks: Path, home: Path):
         out, err = process.communicate(timeout=60)
     assert process.returncode == 3, err
     assert "fourth stopped" in out
+
+
+def test_a_limit_is_changed_from_elsewhere(cli, tasks: Path, home: Path):
+    with running(home, "fifth") as process:
+        told = cli("jobs", "raise", "fifth", "--usd", "2.5", "--tokens", "none")
+        assert told.exit_code == 0, told.output
+        assert "its limit in usd is 2.5" in told.stdout
+        cli("jobs", "stop", "fifth")
+        _, err = process.communicate(timeout=60)
+    assert process.returncode == 3, err
+    kinds = [event.body.kind for event in anyio.run(events_of_job, "fifth")]
+    assert kinds.count("budget_raised") == 1  # tokens had no limit before
+    assert (
+        "to go on: mechagym jobs resume fifth" in cli("jobs", "raise", "last", "--usd", "3").stdout
+    )
+    assert cli("jobs", "raise", "fifth").exit_code == 2
+    assert "neither a number" in cli("jobs", "raise", "fifth", "--usd", "-1").stderr
+
+
+async def events_of_job(name: str) -> list[Event]:
+    async with Store.open(config.load().store) as store:
+        row = await store.find_job(name)
+        assert row is not None
+        return await store.events(row.job_id)

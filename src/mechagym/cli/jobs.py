@@ -22,13 +22,15 @@ ENDED = frozenset({"finished", "cancelled", "stopped", "interrupted"})
         "mechagym.cli",
         {
             "compare": ("compare:compare", "Compare two jobs on the tasks they share."),
+            "raise": ("job_ops:raise_limit", "Change a job's budget, also while it runs."),
             "resume": ("again:resume", "Go on with a job that was interrupted."),
             "retry": ("again:retry", "Run some of a job's trials again."),
+            "stop": ("job_ops:stop", "Stop a job that runs, here or elsewhere."),
         },
     )
 )
 def jobs() -> None:
-    """List, show, compare, retry, resume, stop and remove jobs.
+    """List, show, compare, retry, resume, stop and remove jobs, and change their budgets.
 
     JOB is a job's name, its folder, or `last`.
     """
@@ -84,17 +86,6 @@ def show(settings: "Settings", job: str, with_trials: bool, as_json: bool) -> No
 
 
 @jobs.command()
-@job_argument
-@click.option("--drain", is_flag=True, help="Let the running trials finish.")
-@with_settings("store")
-def stop(settings: "Settings", job: str, drain: bool) -> None:
-    """Stop a job that runs, here or on another machine with this store."""
-    import anyio
-
-    anyio.run(_stop, settings, job, drain)
-
-
-@jobs.command()
 @click.argument("job", nargs=-1, required=True)
 @yes_option
 @with_settings("store")
@@ -139,20 +130,6 @@ async def _listed(settings: "Settings", limit: int) -> list[dict[str, Any]]:
             }
             for job in (await store.jobs())[:limit]
         ]
-
-
-async def _stop(settings: "Settings", called: str, drain: bool) -> None:
-    from mechagym.cli.found import find_job, opened
-    from mechagym.errors import ConfigError
-    from mechagym.events import StopOp
-
-    async with opened(settings) as store:
-        job = await find_job(store, called)
-        if job.state != "running" or job.owner is None:
-            raise ConfigError(f"job {job.name} is not running: it is {job.state}")
-        await store.put_op(job.job_id, StopOp(drain=drain), author="cli")
-    how = "let its running trials finish and stop" if drain else "cancel its trials and stop"
-    click.echo(f"{job.name}: process {job.owner.pid} on {job.owner.host} is told to {how}")
 
 
 async def _remove_named(settings: "Settings", called: tuple[str, ...], yes: bool) -> None:

@@ -113,8 +113,22 @@ class StopOp:
     kind: Literal["stop"] = "stop"
 
 
-Op = StopOp
-"""A command from a person, polled by the job between steps. A union once there are more."""
+@dataclass(frozen=True, slots=True, kw_only=True)
+class SetBudgetOp:
+    """Change a limit of the job's budget, up or down; `value` None lifts it."""
+
+    limit: Literal["usd", "tokens", "seconds", "turns"]
+    value: float | None
+    kind: Literal["set_budget"] = "set_budget"
+
+
+Op = StopOp | SetBudgetOp
+"""A command from a person, polled by the job between steps."""
+
+
+def op_from_json(text: str) -> Op:
+    """Read an op. Raises pydantic's ValidationError."""
+    return cast("Op", _ops().validate_json(text))
 
 
 def body_to_json(body: EventBody) -> str:
@@ -132,6 +146,13 @@ def _bodies() -> Any:
     from pydantic import Field
 
     return adapter(Annotated[EventBody, Field(discriminator="kind")])
+
+
+@cache
+def _ops() -> Any:
+    from pydantic import Field
+
+    return adapter(Annotated[Op, Field(discriminator="kind")])
 
 
 __all__ = [
@@ -163,6 +184,7 @@ __all__ = [
     "PhaseEnded",
     "PhaseStarted",
     "ReserveExceeded",
+    "SetBudgetOp",
     "StepStarted",
     "StopOp",
     "TamperFound",
@@ -174,5 +196,6 @@ __all__ = [
     "VerdictReached",
     "body_from_json",
     "body_to_json",
+    "op_from_json",
     "spent_in",
 ]

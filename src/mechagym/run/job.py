@@ -12,14 +12,23 @@ import signal
 from collections.abc import Sequence
 from dataclasses import dataclass
 from datetime import datetime
-from typing import Literal
+from typing import Literal, assert_never
 
 import anyio
 import anyio.to_thread
 
 from mechagym.budget import LIMITS
 from mechagym.errors import NoSpace
-from mechagym.events import ErrorRaised, JobEnded, JobStarted, OpTaken, TrialEnded
+from mechagym.events import (
+    ErrorRaised,
+    JobEnded,
+    JobStarted,
+    Op,
+    OpTaken,
+    SetBudgetOp,
+    StopOp,
+    TrialEnded,
+)
 from mechagym.records import Outcome, TrialKey, TrialRecord, TryRecord, now
 from mechagym.run.engines.base import Engine
 from mechagym.run.kit import Kit
@@ -164,14 +173,24 @@ class Job:
     async def _watch_ops(self) -> None:
         while True:
             for op_id, op in await self._kit.store.pending_ops(self._row.job_id):
-                self._state = "stopped"
-                if op.drain:
-                    self._engine.drain()
-                    self._emit(OpTaken(op_id=op_id, op="drain", applied=True))
-                else:
-                    self._stop(OpTaken(op_id=op_id, op="stop", applied=True))
+                self._apply(op_id, op)
                 await self._kit.store.end_op(op_id, applied=True)
             await anyio.sleep(OP_POLL_S)
+
+    def _apply(self, op_id: int, op: Op) -> None:
+        match op:
+            case StopOp(drain=True):
+                self._state = "stopped"
+                self._engine.drain()
+                self._emit(OpTaken(op_id=op_id, op="drain", applied=True))
+            case StopOp():
+                self._state = "stopped"
+                self._stop(OpTaken(op_id=op_id, op="stop", applied=True))
+            case SetBudgetOp(limit=limit, value=value):
+                self._kit.meter.set_limit(limit, value)
+                self._emit(OpTaken(op_id=op_id, op="set_budget", applied=True))
+            case _:
+                assert_never(op)
 
     def _stop(self, why: OpTaken) -> None:
         self._emit(why)

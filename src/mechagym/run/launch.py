@@ -12,12 +12,14 @@ from mechagym.budget import Meter
 from mechagym.errors import ConfigError
 from mechagym.events import EventBody, body_from_json, body_to_json
 from mechagym.records import adapter, to_json
+from mechagym.run.access import Access
 from mechagym.run.config import AgentChoice, JobConfig
 from mechagym.run.engines.local import LocalEngine
 from mechagym.run.hostenv import asked_for, fill
 from mechagym.run.images import Images
 from mechagym.run.job import Job, JobReport
 from mechagym.run.kit import Gates, Kit, MakeAgent, Watch
+from mechagym.run.purse import open_purse
 from mechagym.run.take import Taken, begin, resume
 from mechagym.sandbox.base import Sandbox
 from mechagym.store import Store
@@ -50,6 +52,7 @@ class Parts:
     host_env: Mapping[str, str] = field(default_factory=dict)
     begun: Callable[[Taken], None] = lambda _taken: None
     watch: Watch = ignore
+    access: Access | None = None
 
 
 async def run_job(
@@ -78,6 +81,8 @@ async def run_job(
         gates = Gates.of(config.pace, os.cpu_count() or 1, at_once=engine.capacity())
         folder = JobFolder(config.folder, redactor, sheet)
         kit = _kit(config, parts, gates, store=store, folder=folder)
+        purse = await open_purse(store, taken.row, config.budget, kit.emitter(taken.row.job_id))
+        kit = replace(kit, meter=purse)
         job = Job(taken.row, taken.todo, kit=kit, engine=engine, retries=config.pace.retries)
         return await job.run(resumed=taken.resumed)
 
@@ -133,9 +138,10 @@ def _kit(config: JobConfig, parts: Parts, gates: Gates, *, store: Store, folder:
         images=Images(parts.sandbox, gates.builds),
         gates=gates,
         rules=config.rules,
-        meter=Meter(budget=config.budget),
+        meter=Meter(),
         host_env=parts.host_env,
         watch=parts.watch,
+        access=parts.access,
     )
 
 

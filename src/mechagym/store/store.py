@@ -15,8 +15,8 @@ import anyio.to_thread
 from sqlalchemy import select
 
 from mechagym.errors import StoreError
-from mechagym.events import Emit, Event, Op
-from mechagym.records import TrialKey, TrialRecord, adapter
+from mechagym.events import Emit, Event, Op, op_from_json
+from mechagym.records import TrialKey, TrialRecord
 from mechagym.store import changes, queries
 from mechagym.store.database import Database
 from mechagym.store.journal import Journal
@@ -165,7 +165,7 @@ class Store:
             ops.c.job_id == job_id, ops.c.ended_at.is_(None)
         )
         rows = await self._database.read(lambda c: c.execute(query.order_by(ops.c.id)).all())
-        return [(row.id, adapter(Op).validate_json(row.payload)) for row in rows]
+        return [(row.id, op_from_json(row.payload)) for row in rows]
 
     async def end_op(self, op_id: int, *, applied: bool, detail: str = "") -> None:
         """Note whether an op was applied, or why not."""
