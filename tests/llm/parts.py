@@ -6,10 +6,10 @@ from dataclasses import dataclass, field, replace
 from typing import Any
 
 from pydantic_ai.messages import ModelRequest, ModelResponse
-from pydantic_ai.models import Model, ModelRequestParameters
+from pydantic_ai.models import Model, ModelRequestParameters, override_allow_model_requests
 
 from mechagym.budget import Budget, Meter
-from mechagym.events import EventBody, ModelAnswered, ModelFailed, ModelRequested
+from mechagym.events import EventBody, ModelAnswered, ModelFailed, ModelRefused, ModelRequested
 from mechagym.llm.catalogue import Catalogue, ModelInfo
 from mechagym.llm.credentials import Credentials
 from mechagym.llm.names import ModelName
@@ -60,6 +60,11 @@ class Bench:
     def failed(self) -> list[ModelFailed]:
         return self.of(ModelFailed)
 
+    def is_refused(self, reason: str) -> bool:
+        """Whether the last thing that was said is a refusal for this reason."""
+        last = self.events[-1]
+        return isinstance(last, ModelRefused) and last.reason == reason
+
     def is_even(self) -> bool:
         """Every call that was asked ended once; the events say what the meter says."""
         ended = [event.call_id for event in self.of(ModelAnswered, ModelFailed)]
@@ -89,8 +94,9 @@ async def bench(
             "prices": PriceTable.load(free=free),
             "credentials": Credentials(environ=KEYS),
         }
-        async with Models(**(parts | more)) as models:
-            yield Bench(double=double, models=models, meter=Meter(budget=budget))
+        with override_allow_model_requests(True):
+            async with Models(**(parts | more)) as models:
+                yield Bench(double=double, models=models, meter=Meter(budget=budget))
 
 
 _PATHS: dict[Wire, str] = {"openai-chat": "/v1", "openai-responses": "/v1"}

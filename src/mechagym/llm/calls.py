@@ -141,8 +141,8 @@ class Ledger:
         )
         return call
 
-    def fits(self, request: CallRequest) -> bool:
-        """Whether `open` would take this request now, be it with a lower output limit."""
+    def needs_count(self, request: CallRequest) -> bool:
+        """Whether `open` would refuse this for want of money, which a true count may prevent."""
         try:
             price = self._price(request)
             bound = self._bound(request)
@@ -150,7 +150,7 @@ class Ledger:
             held = self._worst(request, price, bound=bound, limit=limit)
         except PriceUnknown:
             return False
-        return self.meter.fits(held, turns=self.turns)
+        return request.counted is None and not self.meter.fits(held, turns=self.turns)
 
     def spend(self, usage: Usage, price: Price | None) -> Spend:
         """What a usage costs in both ledgers; without a price only its tokens are known."""
@@ -347,6 +347,6 @@ async def open_counted(
 
     Raises as `Ledger.open` does.
     """
-    if request.counted is None and not ledger.fits(request):
+    if ledger.needs_count(request):
         request = replace(request, counted=await count())
     return ledger.open(request)

@@ -15,7 +15,7 @@ from pydantic_ai.settings import ModelSettings, merge_model_settings
 
 from mechagym.llm.calls import Call, Ledger, open_counted
 from mechagym.llm.names import ModelName
-from mechagym.llm.tries import TryLimits, begin, settle
+from mechagym.llm.tries import TryLimits, begin, reading, settle
 from mechagym.llm.weighing import counted, weigh
 
 if TYPE_CHECKING:
@@ -42,7 +42,7 @@ class MeteredModel(WrapperModel):
         """Ask once."""
         settings = merge_model_settings(self.settings, model_settings) or ModelSettings()
         with await self._open(messages, settings, model_request_parameters) as call:
-            with self._limits.within(self._limits.timeout_s):
+            with self._limits.within(self._limits.timeout_s), reading("the reply"):
                 reply = await super().request(
                     messages, _told(settings, call), model_request_parameters
                 )

@@ -39,11 +39,23 @@ class TryLimits:
             raise TryFailed(Fault(kind="lost", error="Timeout", message=message))
 
 
+@contextmanager
+def reading(answer: str) -> Iterator[None]:
+    """Take what the library stumbles over in an answer for what it is: one nobody can read."""
+    try:
+        yield
+    except (AttributeError, KeyError, TypeError, ValueError) as error:
+        message = f"{answer} could not be read: {error}"
+        fault = Fault(kind="undecodable", error=type(error).__name__, message=message)
+        raise TryFailed(fault) from error
+
+
 async def begin(stream: "StreamedResponse") -> bool:
     """Wait for the first event of a stream, which stays at hand; False where there is none."""
     events = aiter(stream)
     try:
-        first = await anext(events)
+        with reading("the stream"):
+            first = await anext(events)
     except StopAsyncIteration:
         return False
     stream._event_iterator = _Begun(first, events)  # what `aiter(stream)` gives from now on
@@ -78,7 +90,8 @@ class _Begun:
         if (first := self._first) is not None:
             self._first = None
             return first
-        return await anext(self._rest)
+        with reading("the stream"):
+            return await anext(self._rest)
 
     async def aclose(self) -> None:
         """Close what it reads from, where that can be closed."""

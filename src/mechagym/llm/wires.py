@@ -17,7 +17,7 @@ from pydantic_ai.models import (
     StreamedResponse,
 )
 from pydantic_ai.models.wrapper import WrapperModel
-from pydantic_ai.profiles import ModelProfile
+from pydantic_ai.profiles import ModelProfile, merge_profile
 from pydantic_ai.settings import ModelSettings
 
 from mechagym.errors import ConfigError
@@ -138,25 +138,28 @@ def _on_wire(
 
 def chat_profile(provider: Provider, wire_name: str) -> ModelProfile | None:
     """What a service that speaks like OpenAI can do; None: it is OpenAI itself."""
+    from pydantic_ai.profiles.openai import OpenAIModelProfile
+
+    known: ModelProfile | None
     match provider.name:
         case "openai-chat":
             return None
         case "openrouter":
             from pydantic_ai.providers.openrouter import OpenRouterProvider
 
-            return OpenRouterProvider.model_profile(wire_name)
+            known = OpenRouterProvider.model_profile(wire_name)
         case "ollama":
             from pydantic_ai.providers.ollama import OllamaProvider
 
-            return OllamaProvider.model_profile(wire_name)
+            known = OllamaProvider.model_profile(wire_name)
         case _:
-            from pydantic_ai.profiles.openai import OpenAIModelProfile
-
-            return OpenAIModelProfile(
-                openai_chat_supports_max_completion_tokens=False,  # the older name is known to all
+            known = OpenAIModelProfile(
                 openai_supports_strict_tool_definition=False,
                 supports_json_schema_output=provider.name == "fm",
             )
+    # the older name of the output limit is known to all of them
+    older = OpenAIModelProfile(openai_chat_supports_max_completion_tokens=False)
+    return merge_profile(known, older)
 
 
 class WholeModel(WrapperModel):
