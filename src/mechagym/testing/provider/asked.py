@@ -20,6 +20,7 @@ class Asked:
     path: str  # with the query
     headers: dict[str, str]
     body: bytes
+    number: int = 0  # 1 for the double's first request, and so on
     began_s: float = field(default_factory=time.monotonic)
     status: int | None = None
     sent: bytearray = field(default_factory=bytearray)  # the body of the answer, as far as it went

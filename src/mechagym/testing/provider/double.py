@@ -88,7 +88,7 @@ class _Connection:
         while True:
             match await self._event():
                 case h11.Request() as head:
-                    asked = _asked(head)
+                    asked = _asked(head, number=len(self.double.asked) + 1)
                     self.double.asked.append(asked)
                 case h11.Data(data=data):
                     body += data
@@ -158,7 +158,7 @@ class _Connection:
 
     async def _reply(self, asked: Asked, reply: "_Reply") -> None:
         asked.status = reply.status
-        named = {"request-id": f"req_{len(self.double.asked)}", **reply.headers}
+        named = {"request-id": f"req_{asked.number}", **reply.headers}
         headers = [(k.encode(), v.encode()) for k, v in named.items()]
         await self._send(h11.Response(status_code=reply.status, headers=headers))
 
@@ -210,8 +210,9 @@ def _whole(value: Json, status: int = 200, *, trouble: Trouble | None = None) ->
     return _Reply(status=status, headers=headers, parts=[body], trouble=trouble or Trouble())
 
 
-def _asked(head: h11.Request) -> Asked:
+def _asked(head: h11.Request, *, number: int) -> Asked:
     return Asked(
+        number=number,
         method=head.method.decode(),
         path=head.target.decode(),
         headers={k.decode(): v.decode("latin-1") for k, v in head.headers},

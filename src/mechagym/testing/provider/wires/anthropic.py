@@ -71,7 +71,7 @@ def usage_of(usage: Usage) -> Json:
 
 def _message(asked: Asked, content: list[Json], stop: str | None) -> dict[str, Json]:
     return {
-        "id": "msg_double",
+        "id": f"msg_{asked.number}",
         "type": "message",
         "role": "assistant",
         "model": asked.model,

@@ -87,7 +87,7 @@ def _chunk(asked: Asked, choices: list[Json], usage: Json = None) -> bytes:
 
 def _envelope(asked: Asked, kind: str, choices: list[Json]) -> dict[str, Json]:
     return {
-        "id": "chatcmpl-double",
+        "id": f"chatcmpl-{asked.number}",
         "object": kind,
         "created": 1_760_000_000,
         "model": asked.model,

@@ -78,5 +78,5 @@ def _answer(asked: Asked, parts: list[Json], finish: str | None) -> dict[str, Js
     return {
         "candidates": [candidate],
         "modelVersion": asked.model,
-        "responseId": "gemini-double",
+        "responseId": f"gemini-{asked.number}",
     }

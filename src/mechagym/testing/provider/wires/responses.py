@@ -16,7 +16,7 @@ Told = tuple[str, Json]
 
 def plain(turn: Turn, asked: Asked) -> Json:
     """The whole response."""
-    return _response(turn, asked, list(_items(turn)))
+    return _response(turn, asked, list(_items(turn, asked)))
 
 
 def events(turn: Turn, asked: Asked) -> Iterator[bytes]:
@@ -43,11 +43,11 @@ def usage_of(usage: Usage) -> Json:
 
 
 def _told(turn: Turn, asked: Asked) -> Iterator[Told]:
-    whole = _response(turn, asked, list(_items(turn)))
+    whole = _response(turn, asked, list(_items(turn, asked)))
     begun = whole | {"status": "in_progress", "output": [], "usage": None}
     yield "response.created", {"response": begun}
     yield "response.in_progress", {"response": begun}
-    for index, item in enumerate(_items(turn)):
+    for index, item in enumerate(_items(turn, asked)):
         yield "response.output_item.added", {"output_index": index, "item": _empty(item)}
         where = {"item_id": item["id"], "output_index": index}
         for kind, data in _item_events(turn, item):
@@ -81,11 +81,11 @@ def _part_events(turn: Turn, kind: str, place: Json, part: dict[str, Json]) -> I
     yield f"response.{kind}_part.done", place | {"part": part}
 
 
-def _items(turn: Turn) -> Iterator[dict[str, Json]]:
+def _items(turn: Turn, asked: Asked) -> Iterator[dict[str, Json]]:
     if turn.thinking:
         summary = [{"type": "summary_text", "text": turn.thinking}]
         yield {
-            "id": "rs_double",
+            "id": f"rs_{asked.number}",
             "type": "reasoning",
             "summary": summary,
             "encrypted_content": "c2VhbGVk",
@@ -93,7 +93,7 @@ def _items(turn: Turn) -> Iterator[dict[str, Json]]:
     if turn.text:
         part = {"type": "output_text", "text": turn.text, "annotations": [], "logprobs": []}
         yield {
-            "id": "msg_double",
+            "id": f"msg_{asked.number}",
             "type": "message",
             "role": "assistant",
             "status": "completed",
@@ -120,7 +120,7 @@ def _response(turn: Turn, asked: Asked, output: list[Json]) -> dict[str, Json]:
     reasons = {"length": "max_output_tokens", "refusal": "content_filter"}
     reason = reasons.get(turn.ends)
     return {
-        "id": "resp_double",
+        "id": f"resp_{asked.number}",
         "object": "response",
         "created_at": 1_760_000_000,
         "status": "incomplete" if reason else "completed",
