@@ -8,6 +8,7 @@ from contextlib import AsyncExitStack, asynccontextmanager
 from dataclasses import dataclass, replace
 from importlib import import_module
 from importlib.metadata import EntryPoint, entry_points
+from itertools import product
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, Literal, cast
 
@@ -23,9 +24,11 @@ from mechagym.llm.catalogue import Catalogue
 from mechagym.llm.claude_login import ClaudeLogin
 from mechagym.llm.credentials import Credentials
 from mechagym.llm.listing import kept_lists
+from mechagym.llm.names import ModelName
 from mechagym.llm.price_table import PriceTable
 from mechagym.llm.router.file import load_models
 from mechagym.records import now
+from mechagym.run.access import Access
 from mechagym.run.config import AgentChoice, JobConfig
 from mechagym.sandbox.base import Probe, Sandbox
 from mechagym.sandbox.detect import choose
@@ -189,6 +192,33 @@ def credentials(settings: Settings) -> Credentials:
     allowed = settings.llm.credential == "claude-code"
     login = ClaudeLogin(environ=settings.environ, home=Path.home()) if allowed else None
     return Credentials(environ=settings.environ, login=login)
+
+
+@asynccontextmanager
+async def open_access(config: JobConfig, settings: Settings) -> AsyncIterator[Access | None]:
+    """The gateway of a job and all behind it; None where no agent of it calls a model from a box.
+
+    Raises ConfigError (no key, an unreadable file of prices), PriceUnknown.
+    """
+    callers = [a.name for a in config.agents if getattr(agent_factory(a.name), "dialects", ())]
+    names = [ModelName(*model.split(":", 1)) for model in config.models if model]
+    if not callers or not names:
+        yield None
+        return
+    from mechagym.llm.gateway import open_gateway
+    from mechagym.llm.stack import Models
+    from mechagym.run.lending import GatewayAccess
+
+    models = Models(
+        settings=settings.llm,
+        catalogue=catalogue(settings),
+        prices=prices(settings),
+        credentials=credentials(settings),
+    )
+    for name, caller in product(names, callers):
+        models.check(name, agent=caller)
+    async with models, open_gateway(models) as gateway:
+        yield GatewayAccess(models, gateway)
 
 
 @asynccontextmanager

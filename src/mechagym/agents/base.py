@@ -14,8 +14,8 @@ from mechagym.records import Json
 from mechagym.sandbox.base import Box, Mount
 from mechagym.tasks.model import Task
 
-Dialect = Literal["anthropic", "openai-chat", "openai-responses", "google"]
-"""What a program speaks with a model; the wires of providers."""
+Dialect = Literal["anthropic", "openai-chat", "openai-responses"]
+"""What a program in a box speaks with a model: what the gateway passes on."""
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -76,6 +76,8 @@ class WorksInBox(Protocol):
 
     `dialects` are those it speaks, best first; `mounts` are its tools, read-only.
     """
+
+    name: str
 
     @property
     def dialects(self) -> tuple[Dialect, ...]:

@@ -129,15 +129,22 @@ async def run_shown(order: Order) -> JobReport:
         order.config, settings, lambda line: click.echo(line, err=True)
     )
     board = Board()
-    async with wiring.open_sandbox(
-        config.sandbox, settings, trusts_host=order.showing.trusts_host or order.resuming
-    ) as chosen:
+    trusts_host = order.showing.trusts_host or order.resuming
+    async with (
+        wiring.open_access(config, settings) as access,
+        wiring.open_sandbox(config.sandbox, settings, trusts_host=trusts_host) as chosen,
+    ):
         if not order.showing.as_json and not order.showing.quiet:
             header(Page(settings.terminal), config, order.tasks, chosen)
         screen = _screen(order, board)
         with screen:
             parts = _parts(settings, chosen.sandbox)
-            parts = replace(parts, begun=lambda taken: _begin(board, taken), watch=screen.take)
+            parts = replace(
+                parts,
+                begun=lambda taken: _begin(board, taken),
+                watch=screen.take,
+                access=access,
+            )
             return await run_job(config, order.tasks, parts, resuming=order.resuming)
 
 

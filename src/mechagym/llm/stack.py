@@ -21,6 +21,7 @@ from mechagym.llm.pace import Paces
 from mechagym.llm.price_table import PriceTable
 from mechagym.llm.providers import Provider
 from mechagym.llm.settings import LlmSettings
+from mechagym.records import now
 
 if TYPE_CHECKING:
     import httpx2
@@ -114,6 +115,16 @@ class Models:
         pace = self.paces.of(provider, credential)
         return RetriedModel(PacedModel(metered, pace=pace, left_s=left_s), patience=patience)
 
+    def check(self, name: ModelName, *, agent: str | None = None) -> None:
+        """See before anything starts that a call of this model could begin.
+
+        Raises ConfigError (no provider, no key), PriceUnknown.
+        """
+        provider = self.provider(name)
+        self._credential(provider, agent=agent)
+        if not self.allow_unpriced:
+            self.prices.find(name, now())
+
     def provider(self, name: ModelName) -> Provider:
         """The provider of a model. Raises ConfigError."""
         try:
@@ -121,8 +132,8 @@ class Models:
         except KeyError:
             raise ConfigError(f"{name}: no provider is called {name.provider!r}") from None
 
-    def _credential(self, provider: Provider) -> Credential | None:
-        credential = self.credentials.get(provider)
+    def _credential(self, provider: Provider, *, agent: str | None = None) -> Credential | None:
+        credential = self.credentials.get(provider, agent=agent)
         if credential is None and provider.needs_key:
             told = " or ".join(provider.key_env) or f"api_key_env of {provider.name}"
             raise ConfigError(

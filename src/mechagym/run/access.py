@@ -38,6 +38,8 @@ class Borrower:
     """Who is lent to. `public`: its box may reach the world, so its model may search it too."""
 
     trial_id: str
+    agent: str
+    dialects: tuple[Dialect, ...]
     model: str
     meter: Meter
     emit: Emit

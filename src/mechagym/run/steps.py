@@ -9,7 +9,7 @@ from contextlib import contextmanager
 from dataclasses import dataclass, field
 from pathlib import Path
 
-from mechagym.agents.base import Agent, Context
+from mechagym.agents.base import Agent, Context, WorksInBox
 from mechagym.budget import Meter
 from mechagym.events import (
     AgentStarted,
@@ -159,12 +159,14 @@ class StepRunner:
     @contextmanager
     def _lent(self) -> Iterator[Loan | None]:
         """The way to the trial's model, for an agent that calls it from the box."""
-        plan, access = self._scene.plan, self._scene.kit.access
-        if access is None or plan.model is None or self._box.info.door is None:
+        plan, access, agent = self._scene.plan, self._scene.kit.access, self._agent
+        if access is None or plan.model is None or not isinstance(agent, WorksInBox):
             yield None
             return
         borrower = Borrower(
             trial_id=plan.key.trial_id,
+            agent=agent.name,
+            dialects=agent.dialects,
             model=plan.model,
             meter=self._meter,
             emit=self._heard,

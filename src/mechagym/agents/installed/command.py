@@ -33,12 +33,7 @@ class CommandAgent(CommandLineAgent):
 
     name = "command"
     version = __version__
-    dialects: ClassVar[tuple[Dialect, ...]] = (
-        "openai-chat",
-        "anthropic",
-        "openai-responses",
-        "google",
-    )
+    dialects: ClassVar[tuple[Dialect, ...]] = ("openai-chat", "anthropic", "openai-responses")
     more_options = ("run", "setup", "mount")
 
     def __init__(self, *, task: Task | None, options: Mapping[str, str]) -> None:
@@ -110,6 +105,4 @@ def environment(endpoint: Endpoint) -> dict[str, str]:
         "ANTHROPIC_BASE_URL": endpoint.url,
         "ANTHROPIC_API_BASE": endpoint.url,
         "ANTHROPIC_API_KEY": endpoint.token,
-        "GOOGLE_GEMINI_BASE_URL": endpoint.url,
-        "GEMINI_API_KEY": endpoint.token,
     }

@@ -32,8 +32,9 @@ _COPIED = """
 log=$1; shift; pipe=$log.pipe; rm -f "$pipe"; mkfifo "$pipe" || exec "$@"
 tee -a "$log" <"$pipe" & copier=$!
 "$@" >"$pipe"; status=$?
-rm -f "$pipe"; { sleep 2; kill "$copier"; } >/dev/null 2>&1 &
-wait "$copier"; exit "$status"
+rm -f "$pipe"
+{ trap 'kill "$nap"' TERM; sleep 2 & nap=$!; wait "$nap" && kill "$copier"; } >/dev/null 2>&1 &
+timer=$!; wait "$copier"; kill "$timer" 2>/dev/null; wait "$timer"; exit "$status"
 """
 
 

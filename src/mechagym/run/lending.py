@@ -1,0 +1,68 @@
+"""Access to models by this process's gateway: a grant per loan, gone with it."""
+
+from collections.abc import Iterator
+from contextlib import contextmanager
+from typing import TYPE_CHECKING
+
+from mechagym.agents.base import Dialect
+from mechagym.errors import ConfigError
+from mechagym.llm.gateway import Gateway, Grant
+from mechagym.llm.names import ModelName
+from mechagym.run.access import Borrower, Loan
+from mechagym.sandbox.base import Door
+
+if TYPE_CHECKING:
+    from mechagym.llm.stack import Models
+
+SMALL = ("claude-*haiku*", "gpt-*mini*", "gpt-*nano*")
+"""What command-line agents ask for beside their model, for titles and summaries: the trial's model
+answers instead, so that nothing is spent that nobody chose."""
+
+
+class GatewayAccess:
+    """See `Access`."""
+
+    def __init__(self, models: "Models", gateway: Gateway) -> None:
+        self._models, self._gateway = models, gateway
+
+    @property
+    def door(self) -> Door:
+        """The gateway itself: whoever comes needs a token."""
+        return self._gateway.serve
+
+    @contextmanager
+    def lend(self, borrower: Borrower) -> Iterator[Loan]:
+        """Lend one model. Raises ConfigError where a box cannot speak with its provider."""
+        name = ModelName(*borrower.model.split(":", 1))
+        token = self._gateway.grant(
+            Grant(
+                trial=borrower.trial_id,
+                models=(name,),
+                ledger=self._models.ledger(borrower.meter, borrower.emit, door="gateway"),
+                rewrite=dict.fromkeys(SMALL, name),
+                public=borrower.public,
+                agent=borrower.agent,
+            )
+        )
+        loan = Loan(
+            token=token.value,
+            model=self._models.catalogue.find(name).wire_name,
+            dialect=self._dialect(name, borrower),
+            end=lambda: self._gateway.revoke(token),
+        )
+        try:
+            yield loan
+        finally:
+            loan.end()
+
+    def _dialect(self, name: ModelName, borrower: Borrower) -> Dialect:
+        """The provider's; a tape or a script answers in the agent's own."""
+        wire = self._models.provider(name).wire
+        if wire == "none":
+            return borrower.dialects[0]
+        if wire != "google":
+            return wire
+        raise ConfigError(
+            f"{name} cannot be called from a box: the gateway does not speak {wire}",
+            remedy="take a model of another provider, or an agent that works in this process",
+        )
