@@ -16,7 +16,8 @@ Cli = Callable[..., Result]
 def home(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Path:
     """An empty home; the test stands in `home/here`, no variable of ours is set."""
     for name in list(os.environ):
-        if name.startswith(("MECHAGYM_", "XDG_")) or name in {"NO_COLOR", "DOCKER_HOST"}:
+        ours = name.startswith(("MECHAGYM_", "XDG_")) or name in {"NO_COLOR", "DOCKER_HOST"}
+        if ours or name.upper().endswith(("_API_KEY", "_BASE_URL", "_PROXY", "_ORG_ID")):
             monkeypatch.delenv(name)
     monkeypatch.setenv("HOME", str(tmp_path))
     monkeypatch.setenv("COLUMNS", "80")

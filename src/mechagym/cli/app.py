@@ -14,10 +14,7 @@ COMMANDS = {
     "jobs": ("jobs:jobs", "List, show, compare, retry, resume, stop and remove jobs."),
     "trials": ("trials:trials", "Look into single trials: record, logs, changes."),
     "trajectory": ("trajectory:trajectory", "Work with ATIF trajectory files."),
-    "models": (
-        "models:models",
-        "List models with limits and prices; check whether they can be used.",
-    ),
+    "models": ("models:models", "List models with limits and prices; check if they can be used."),
     "doctor": ("doctor:doctor", "Say what works on this host, and what to do about the rest."),
     "clean": ("clean:clean", "Remove what dead processes of ours left behind."),
     "completion": ("completion:completion", "Print the completion script of a shell."),

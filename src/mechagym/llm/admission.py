@@ -65,7 +65,7 @@ class Admission:
         """Read a name or an alias. Raises ConfigError with the nearest ids."""
         if text in self.aliases or text.partition(":")[0] in self.providers:
             return read_model(text, aliases=self.aliases, known=(), providers=self.providers)
-        known = self.catalogue.ids(today=self.today)
+        known = self.catalogue.suggestions(self.today)
         return read_model(text, aliases=self.aliases, known=known, providers=self.providers)
 
 

@@ -86,14 +86,16 @@ class Catalogue:
         listed = _priced(name.provider)
         return name.name in listed or undated(name.name) in listed
 
-    def ids(self, *, today: date | None = None) -> list[str]:
-        """Every known id, sorted; with `today` only those that are not retired."""
+    def ids(self) -> list[str]:
+        """Every known id, sorted."""
         listed = {ModelName(p, name) for p in price_library.LISTED for name in _priced(p)}
-        return sorted(
-            str(name)
-            for name in listed | self.models.keys()
-            if name.name != "*" and not (today and self._retired(name, today))
-        )
+        return sorted(str(name) for name in listed | self.models.keys() if name.name != "*")
+
+    def suggestions(self, today: date) -> list[str]:
+        """The ids to suggest: none that is retired, and each service under one name alone."""
+        twice = tuple(f"{provider}:" for provider in ALSO_AT.values())
+        gone = {str(name) for name, info in self.models.items() if _is_retired(info, today)}
+        return [name for name in self.ids() if name not in gone and not name.startswith(twice)]
 
     def admit(self, name: ModelName, provider: Provider, *, today: date) -> str | None:
         """Let a model be used today; gives a warning where it will soon be retired.
@@ -104,7 +106,7 @@ class Catalogue:
         if provider.closed and not self.knows(name):
             raise ConfigError(
                 f"{name}: no such model is known",
-                remedy=f"{did_you_mean(str(name), self.ids(today=today))}; a new one is found by"
+                remedy=f"{did_you_mean(str(name), self.suggestions(today))}; a new one is found by"
                 f" `mechagym models --refresh --provider {name.provider}`",
                 reason="model_unknown",
             )
@@ -113,7 +115,7 @@ class Catalogue:
             return None
         instead = self.replacement(info, today=today)
         take = f"take {instead}" if instead else "`mechagym models` lists the others"
-        if info.retires_at <= today:
+        if _is_retired(info, today):
             raise ConfigError(
                 f"{name} was retired on {info.retires_at}", remedy=take, reason="model_retired"
             )
@@ -128,13 +130,9 @@ class Catalogue:
             seen.add(instead)
             provider, _, name = instead.partition(":")
             info = self.find(ModelName(provider, name))
-            if info.retires_at is None or info.retires_at > today:
+            if not _is_retired(info, today):
                 return instead
         return None
-
-    def _retired(self, name: ModelName, today: date) -> bool:
-        info = self.models.get(name)
-        return info is not None and info.retires_at is not None and info.retires_at <= today
 
     def _dated(self, name: ModelName) -> ModelInfo | None:
         plain = undated(name.name)
@@ -142,6 +140,10 @@ class Catalogue:
 
     def _any_of(self, provider: str) -> ModelInfo | None:
         return self.models.get(ModelName(provider, "*"))
+
+
+def _is_retired(info: ModelInfo, today: date) -> bool:
+    return info.retires_at is not None and info.retires_at <= today
 
 
 def undated(name: str) -> str:

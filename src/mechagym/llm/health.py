@@ -43,7 +43,8 @@ async def check(
         credential = await anyio.to_thread.run_sync(partial(_credential, provider, credentials))
     except ConfigError as error:
         state: State = "expired" if error.reason == "expired" else "no_credential"
-        return _told(name, state, error.message)
+        says = f"{error.message}: {error.remedy}" if error.remedy else error.message
+        return _told(name, state, says)
     if credential is None and provider.needs_key:
         where = " or ".join(provider.key_env) or f"api_key_file of {provider.name}"
         return _told(name, "no_credential", f"no key is found: set {where}")
