@@ -1,6 +1,7 @@
 """A controller to be killed: keeps opening, using, forking and closing Docker boxes of one job."""
 
-import sys
+import os
+from pathlib import Path
 
 import anyio
 
@@ -12,6 +13,7 @@ from mechagym.sandbox.base import (
     RegistryImage,
 )
 from mechagym.sandbox.docker import DockerSandbox
+from tests.sandbox.crash import serve
 
 
 async def churn(sandbox: DockerSandbox, spec: BoxSpec, number: int) -> None:
@@ -20,17 +22,17 @@ async def churn(sandbox: DockerSandbox, spec: BoxSpec, number: int) -> None:
             loop = ["sh", "-c", "trap '' TERM HUP; while :; do sleep 1; done"]
             await box.exec(loop, ExecOptions(background=True))
             await box.put(b"x" * 100_000, "/f")
-            if number == 0:
+            if number % 4 == 0:
                 async with box.fork() as fork:
                     await fork.exec(["true"])
             await box.exec(["sleep", "0.5"])
 
 
-async def main(image: str, job: str, boxes: int) -> None:
-    sandbox = DockerSandbox()
+async def main(cache: str, image: str, job: str, boxes: int) -> None:
+    sandbox = DockerSandbox(cache=Path(cache))
     await sandbox.probe()
     networks = (NetworkPolicy(mode="no-network"), NetworkPolicy(mode="allowlist"), NetworkPolicy())
-    print("ready", flush=True)  # noqa: T201
+    print("ready", os.getpid(), flush=True)  # noqa: T201
     async with anyio.create_task_group() as tasks:
         for number in range(boxes):
             spec = BoxSpec(
@@ -42,4 +44,4 @@ async def main(image: str, job: str, boxes: int) -> None:
 
 
 if __name__ == "__main__":
-    anyio.run(main, sys.argv[1], sys.argv[2], int(sys.argv[3]))
+    serve(main)

@@ -1,25 +1,30 @@
 """What a dead controller leaves goes at the next start; a live one's is not touched."""
 
+import json
 import os
 import random
+import shutil
 import signal
 import subprocess
-import sys
-import time
 from collections.abc import AsyncIterator, Iterator
 from contextlib import contextmanager
+from dataclasses import dataclass
 from pathlib import Path
 
 import anyio
 import pytest
 
-from mechagym.sandbox.base import ReapScope
+from mechagym.sandbox.base import Labels, ReapScope
 from mechagym.sandbox.local import LocalSandbox, bundle, cgroups
+from mechagym.sandbox.owner import owner_labels
+from tests.sandbox.crash import controllers, is_alive
 from tests.sandbox.local_parts import folders, host_spec, needs_parts, text
 
 pytestmark = [pytest.mark.live, pytest.mark.alone]
 DRIVER = Path(__file__).parent / "local_crash_driver.py"
-ROUNDS, BOXES = 6, 3
+KILLS, BOXES = 50, 8
+ROUNDS, AT_ONCE = 1_000, 4
+FOLDERS = ("boxes", "layers", "images", "locks")
 
 
 @pytest.fixture(scope="session")
@@ -33,19 +38,6 @@ async def sandbox(cache: Path) -> AsyncIterator[LocalSandbox]:
     sandbox = LocalSandbox(cache=cache)
     yield sandbox
     await sandbox.aclose()
-
-
-@contextmanager
-def controller(cache: Path) -> Iterator[subprocess.Popen[bytes]]:
-    argv = [sys.executable, str(DRIVER), str(cache), str(BOXES)]
-    env = {**os.environ, "PYTHONPATH": ":".join(sys.path)}
-    with subprocess.Popen(argv, stdout=subprocess.PIPE, env=env) as process:
-        assert process.stdout is not None
-        assert process.stdout.readline() == b"ready\n"
-        try:
-            yield process
-        finally:
-            process.kill()
 
 
 def inits(cache: Path) -> set[int]:
@@ -108,20 +100,54 @@ async def stop_amid_boxes(process: subprocess.Popen[bytes], cache: Path, kept: s
             await anyio.sleep(0.02)
 
 
+@contextmanager
+def bystanders(cache: Path, tmp_path: Path) -> Iterator[None]:
+    """Somebody else's mount, groups, process, and a box of a controller that lives; all stay."""
+    mount, folder = tmp_path / "mount", cache / "boxes" / "of-another"
+    mount.mkdir()
+    folder.mkdir()
+    (folder / "owner.json").write_text(json.dumps(owner_labels(Labels(job_id="another"))))
+    theirs = [parent / "of-another" for parent in set(cgroups.parents().values())]
+    for group in theirs:
+        group.mkdir()
+    if os.getuid() == 0:
+        subprocess.run(["mount", "-t", "tmpfs", "none", mount], check=True)
+        (mount / "file").write_text("theirs")
+    with subprocess.Popen(["sleep", "600"]) as process:
+        try:
+            yield
+            assert os.getuid() != 0 or (mount / "file").read_text() == "theirs"
+            assert process.poll() is None
+            assert all(group.is_dir() for group in theirs)
+            assert (folder / "owner.json").is_file()
+        finally:
+            process.kill()
+            shutil.rmtree(folder)
+            for group in theirs:
+                group.rmdir()
+            if os.getuid() == 0:
+                subprocess.run(["umount", mount], check=True)
+
+
 @pytest.mark.must("sandbox-11")
-async def test_kill_9_of_the_controller_leaves_nothing(sandbox, cache):
-    for _ in range(ROUNDS):
-        with controller(cache) as process:
-            time.sleep(random.uniform(0, 1.2))
-            process.send_signal(signal.SIGSTOP)
-            boxes = folders(cache)
-            process.send_signal(signal.SIGKILL)
-            process.wait()
-        await until_keepers(cache, 0)
-        await sandbox.reap(ReapScope())
-        assert folders(cache) == set()
-        await until_no_inits(cache)
-        assert not groups(boxes)
+@pytest.mark.timeout(400)
+async def test_kill_9_of_the_controller_leaves_nothing(sandbox, cache, tmp_path):
+    await sandbox.prepare(host_spec().image, lambda _: None)
+    most = 0
+    with bystanders(cache, tmp_path), controllers(DRIVER) as some:
+        for number in range(KILLS):
+            with some.one(str(cache), BOXES) as pid:
+                await anyio.sleep(random.uniform(0, 0.8))
+                os.kill(pid, signal.SIGSTOP)
+                boxes = folders(cache) - {"of-another"}
+                os.kill(pid, signal.SIGKILL)
+            most = max(most, len(boxes))
+            await until_keepers(cache, 1)
+            await sandbox.reap(ReapScope())
+            assert folders(cache) == {"of-another"}, f"after kill {number}"
+            await until_no_inits(cache)
+            assert not groups(boxes)
+    assert most >= BOXES
     async with sandbox.open(host_spec()) as box:
         assert await text(box, "echo well") == "well\n"
 
@@ -130,16 +156,16 @@ async def test_kill_9_of_the_controller_leaves_nothing(sandbox, cache):
 async def test_when_the_keeper_is_killed_too_the_reaper_removes_what_is_left(sandbox, cache):
     async with sandbox.open(host_spec()) as mine:
         kept = folders(cache)
-        with controller(cache) as process:
-            await stop_amid_boxes(process, cache, kept)
+        with controllers(DRIVER) as some, some.one(str(cache), BOXES) as pid:
+            await anyio.sleep(random.uniform(0.3, 1.0))
             keepers = set(of_keepers(cache)) - {sandbox._plant.keeper.pid}
-            for pid in keepers:
-                os.kill(pid, signal.SIGKILL)
-            process.kill()
-            process.wait()
+            os.kill(pid, signal.SIGSTOP)
+            for keeper in keepers:
+                os.kill(keeper, signal.SIGKILL)
+            os.kill(pid, signal.SIGKILL)
         left = folders(cache) - kept
         assert left
-        time.sleep(2.5)  # what has no owner's note yet is taken for half made until then
+        await anyio.sleep(2.5)  # what has no owner's note yet is taken for half made until then
         dry = await sandbox.reap(ReapScope(dry_run=True))
         assert {Path(r.name).name for r in dry if r.what == "folder"} == left
         assert folders(cache) == left | kept
@@ -155,23 +181,33 @@ async def test_when_the_keeper_is_killed_too_the_reaper_removes_what_is_left(san
 
 @pytest.mark.must("sandbox-12")
 async def test_two_controllers_do_not_reap_each_other(sandbox, cache):
-    with controller(cache) as process:
+    with controllers(DRIVER) as some, some.one(str(cache), 3) as pid:
+        await anyio.sleep(0.5)
         await sandbox.plant()
-        await stop_amid_boxes(process, cache, set())
-        for _ in range(5):
-            assert await sandbox.reap(ReapScope()) == []
-        process.send_signal(signal.SIGCONT)
         for _ in range(10):
             assert await sandbox.reap(ReapScope()) == []
-            time.sleep(0.05)
-        assert process.poll() is None
+            await anyio.sleep(0.05)
+        assert is_alive(pid)
+        assert folders(cache)
     await until_keepers(cache, 1)
     await sandbox.reap(ReapScope())
     assert folders(cache) == set()
 
 
+@dataclass(frozen=True)
+class State:
+    """What may not grow, in this process, in the keeper and on the disk."""
+
+    files: int
+    mounts: int
+    keepers_files: int
+    keepers_mounts: int
+    folders: int
+
+
 @pytest.mark.must("sandbox-17")
-async def test_boxes_in_a_row_leave_nothing_growing(sandbox, cache):
+@pytest.mark.timeout(600)
+async def test_a_thousand_boxes_leave_nothing_growing(sandbox, cache):
     seen: set[str] = set()
 
     async def some(count: int) -> None:
@@ -180,27 +216,30 @@ async def test_boxes_in_a_row_leave_nothing_growing(sandbox, cache):
                 await box.exec(["true"])
                 seen.add(box.info.box_id)
 
-    def state() -> tuple[int, int, int, int]:
+    async def at_once(count: int) -> None:
+        async with anyio.create_task_group() as tasks:
+            for _ in range(AT_ONCE):
+                tasks.start_soon(some, count // AT_ONCE)
+
+    def state() -> State:
         keeper = sandbox._plant.keeper.pid
-        return (
-            len(list(Path("/proc/self/fd").iterdir())),
-            _mounts("self", cache),
-            _mounts(keeper, cache),
-            len(list(Path(f"/proc/{keeper}/fd").iterdir())),
+        return State(
+            files=len(list(Path("/proc/self/fd").iterdir())),
+            mounts=_mounts("self", cache),
+            keepers_files=len(list(Path(f"/proc/{keeper}/fd").iterdir())),
+            keepers_mounts=_mounts(keeper, cache),
+            folders=sum(len(list((cache / name).iterdir())) for name in FOLDERS),
         )
 
-    rounds = int(os.environ.get("MECHAGYM_TEST_BOXES", "30"))
-    await some(3)
-    before, memory = state(), _rss_kb()
-    await some(rounds)
-    with anyio.move_on_after(10):  # the keeper closes after it has answered
-        while state() != before:
-            await anyio.sleep(0.05)
+    await at_once(ROUNDS // 10)
+    before, memory, keepers = state(), _rss_kb(), _rss_kb(sandbox._plant.keeper.pid)
+    await at_once(ROUNDS - ROUNDS // 10)
+    assert len(seen) == ROUNDS
     assert state() == before
     assert groups(seen) == set()
     assert folders(cache) == set()
     assert _rss_kb() - memory < 4096
-    assert _rss_kb(sandbox._plant.keeper.pid) < 40_000
+    assert _rss_kb(sandbox._plant.keeper.pid) - keepers < 2048
 
 
 def _mounts(pid: int | str, cache: Path) -> int:

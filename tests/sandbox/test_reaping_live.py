@@ -4,10 +4,10 @@ import os
 import random
 import signal
 import subprocess
-import sys
 import time
 from collections.abc import Iterator
 from contextlib import contextmanager
+from functools import partial
 from pathlib import Path
 
 import anyio
@@ -16,12 +16,12 @@ import pytest
 from mechagym.records import new_id
 from mechagym.sandbox.base import ReapScope
 from mechagym.sandbox.docker import DockerSandbox
+from tests.sandbox.crash import Controllers, controllers, is_alive
 from tests.sandbox.local_parts import engine_image
 
 pytestmark = [pytest.mark.live, pytest.mark.alone]
 DRIVER = Path(__file__).parent / "docker_crash_driver.py"
 KILLS, AT_LEAST, AT_ONCE, BOXES, BUDGET_S = 50, 20, 3, 8, 240.0
-SETTLE_S = 1.0
 KINDS = ("container", "network", "volume", "image")
 
 
@@ -31,25 +31,12 @@ def image() -> str:
 
 
 @pytest.fixture
-async def docker() -> DockerSandbox:
-    sandbox = DockerSandbox()
+async def docker(tmp_path: Path) -> DockerSandbox:
+    sandbox = DockerSandbox(cache=tmp_path)
     probe = await sandbox.probe()
     if not probe.usable:
         pytest.skip(f"{probe.reason}: {probe.remedy}")
     return sandbox
-
-
-@contextmanager
-def controller(image: str, job: str, boxes: int = BOXES) -> Iterator[subprocess.Popen[bytes]]:
-    argv = [sys.executable, str(DRIVER), image, job, str(boxes)]
-    env = {**os.environ, "PYTHONPATH": os.pathsep.join(sys.path)}
-    with subprocess.Popen(argv, stdout=subprocess.PIPE, stderr=subprocess.PIPE, env=env) as one:
-        assert one.stdout is not None
-        try:
-            assert one.stdout.readline() == b"ready\n", one.communicate()
-            yield one
-        finally:
-            one.kill()
 
 
 @contextmanager
@@ -81,46 +68,51 @@ def things(label: str) -> list[str]:
     return found
 
 
-def killed_while_it_works(image: str, job: str) -> set[str]:
-    """Kill a controller at a random moment; the kinds of things that it had. The engine still makes
-    what the dead had asked it for: when it makes no more, this returns.
+def killed_while_it_works(some: Controllers, *about: object, with_fork: bool) -> set[str]:
+    """Kill a controller at a random moment, or when a fork's image is there; the kinds of things
+    that it had.
     """
+    _, _, job, _ = about
     label = f"mechagym.job={job}"
-    with controller(image, job) as process:
-        time.sleep(random.uniform(0.05, 2.5))
-        kinds = {thing.split()[0] for thing in things(label)}
-        assert process.poll() is None, process.communicate()
-        os.kill(process.pid, signal.SIGKILL)
-        process.wait()
-    before, now = ["?"], things(label)
-    while now != before:
-        time.sleep(SETTLE_S)
-        before, now = now, things(label)
+    with some.one(*about) as pid:
+        time.sleep(random.uniform(0.05, 2.0))
+        deadline = time.monotonic() + 30
+        while (
+            "image" not in (kinds := {thing.split()[0] for thing in things(label)})
+            and with_fork
+            and time.monotonic() < deadline
+        ):
+            time.sleep(0.05)
+        assert is_alive(pid)
+        os.kill(pid, signal.SIGKILL)
     return kinds
 
 
 @pytest.mark.must("sandbox-11")
 @pytest.mark.timeout(400)
-async def test_kill_9_at_random_moments_leaves_nothing_one_start_later(docker, image):
+async def test_kill_9_at_random_moments_leaves_nothing_one_start_later(image, tmp_path):
+    """The start comes at once, while the engine still makes what the dead had asked it for."""
     began = time.monotonic()
     seen: set[str] = set()
     numbers, reaping = iter(range(KILLS)), anyio.Lock()
 
-    async def kill_and_start_again() -> None:
+    async def kill_and_start_again(some: Controllers) -> None:
         for number in numbers:
             if number >= AT_LEAST and time.monotonic() - began > BUDGET_S:
                 break
-            job = f"crash-{new_id(8)}"
-            seen.update(await anyio.to_thread.run_sync(killed_while_it_works, image, job))
+            job, cache = f"crash-{new_id(8)}", tmp_path / str(number)
+            about = (some, str(cache), image, job, BOXES)
+            kill = partial(killed_while_it_works, *about, with_fork=number % 8 == 0)
+            seen.update(await anyio.to_thread.run_sync(kill))
             async with reaping:  # what another reaper is still removing would stand in the list
-                await DockerSandbox().reap(ReapScope())
+                await DockerSandbox(cache=cache).reap(ReapScope())
                 left = await anyio.to_thread.run_sync(things, f"mechagym.job={job}")
             assert left == [], f"after kill {number}"
 
-    with bystander(image) as name:
+    with bystander(image) as name, controllers(DRIVER) as some:
         async with anyio.create_task_group() as tasks:
             for _ in range(AT_ONCE):
-                tasks.start_soon(kill_and_start_again)
+                tasks.start_soon(kill_and_start_again, some)
         assert {"container", "image"} <= seen  # the image is the fork's
         assert name in run("docker", "container", "ls", "-a", "--format", "{{.Names}}")
         assert name in run("docker", "network", "ls", "--format", "{{.Name}}")
@@ -128,9 +120,14 @@ async def test_kill_9_at_random_moments_leaves_nothing_one_start_later(docker, i
 
 
 @pytest.mark.must("sandbox-12")
-async def test_two_controllers_do_not_reap_each_other(docker, image):
+async def test_two_controllers_do_not_reap_each_other(docker, image, tmp_path):
     mine, theirs = f"mine-{new_id(8)}", f"theirs-{new_id(8)}"
-    with controller(image, mine, 2) as one, controller(image, theirs, 2) as two:
+    cache = str(tmp_path)
+    with (
+        controllers(DRIVER) as some,
+        some.one(cache, image, mine, 2) as one,
+        some.one(cache, image, theirs, 2) as two,
+    ):
         with anyio.fail_after(30):
             while not (things(f"mechagym.job={mine}") and things(f"mechagym.job={theirs}")):
                 await anyio.sleep(0.2)
@@ -138,8 +135,8 @@ async def test_two_controllers_do_not_reap_each_other(docker, image):
             removed = await docker.reap(ReapScope())
             assert not [r for r in removed if mine in r.owner or theirs in r.owner]
             await anyio.sleep(0.2)
-        assert one.poll() is None, one.communicate()
-        assert two.poll() is None, two.communicate()
+        assert is_alive(one)
+        assert is_alive(two)
         assert things(f"mechagym.job={theirs}")
     await docker.reap(ReapScope())
     assert things(f"mechagym.job={mine}") == things(f"mechagym.job={theirs}") == []

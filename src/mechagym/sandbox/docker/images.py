@@ -66,7 +66,7 @@ class Images:
         self._engine = engine
         self._locks = cache / "locks"
         self._keep_bytes = keep_bytes
-        self.shelf = Shelf(engine, cache / "used" / _hash(engine.host)[:8])
+        self.shelf = Shelf(engine, cache / "used" / hash_of(engine.host)[:8])
 
     async def ensure(self, image: Image, on_line: OnLine) -> Facts:
         """Have an image at hand. Raises ImageError, NoSpace."""
@@ -114,7 +114,7 @@ class Images:
     async def _made(self, image: Image, reference: str, on_line: OnLine) -> bool:
         """Make it unless somebody else just did; whether it was us."""
         self._locks.mkdir(parents=True, exist_ok=True)
-        async with locks.alone(self._locks / _hash(f"{self._engine.host} {reference}")):
+        async with locks.alone(self._locks / hash_of(f"{self._engine.host} {reference}")):
             if await self.find(reference) is not None:
                 return False
             await self._make(image, reference, on_line)
@@ -208,7 +208,8 @@ def _status(said: dict[str, Any]) -> str:
     return f"{said['id']}: {said['status']}" if said.get("id") else str(said["status"])
 
 
-def _hash(text: str) -> str:
+def hash_of(text: str) -> str:
+    """A short file name for any text."""
     return hashlib.sha256(text.encode()).hexdigest()[:32]
 
 

@@ -1,19 +1,65 @@
 """Removing what dead owners left on an engine: only what carries our label."""
 
+import json
+import time
 from contextlib import suppress
 from typing import Any
+
+import anyio
 
 from mechagym.sandbox.base import ReapScope, Removed
 from mechagym.sandbox.docker.engine import Engine, EngineError
 from mechagym.sandbox.docker.images import Images
+from mechagym.sandbox.docker.openings import Opening, Openings
 from mechagym.sandbox.owner import MARK, describe, reapable
 
 _OURS = {"filters": {"label": [f"{MARK}=1"]}}
 _KIND = f"{MARK}.kind"
 
+AWAITED_S = 10.0
+"""So long after a box was begun its container may still come, though its owner is dead."""
 
-async def sweep(engine: Engine, images: Images, scope: ReapScope) -> list[Removed]:
-    """Remove in the order that frees the next: containers, networks, volumes, images."""
+_PAUSE_S = 0.2
+_QUIET_LOOKS = 3
+
+
+async def sweep(
+    engine: Engine, images: Images, openings: Openings, *, scope: ReapScope
+) -> list[Removed]:
+    """Remove what is left, also what the engine is still making for the dead; then images."""
+    removed = await _look(engine, scope)
+    left = [] if scope.dry_run else openings.of_the_dead(scope)
+    quiet = 0
+    while left and (quiet < _QUIET_LOOKS or await _is_awaited(engine, left)):
+        await anyio.sleep(_PAUSE_S)
+        more = await _look(engine, scope)
+        quiet = 0 if more else quiet + 1
+        removed += more
+    for opening in left:
+        opening.path.unlink(missing_ok=True)
+    if scope.images:
+        removed += await _unused(images, scope)
+    return removed
+
+
+async def _is_awaited(engine: Engine, left: list[Opening]) -> bool:
+    """Whether the engine may still make a container that it has not told of."""
+    young = {opening.name: opening.at for opening in left if opening.age_s < AWAITED_S}
+    if not young:
+        return False
+    params = {
+        "since": f"{min(young.values()) - 1:.6f}",
+        "until": f"{time.time():.6f}",
+        "filters": {"type": ["container"], "event": ["create"]},
+    }
+    async with engine.stream("GET", "/events", params=params) as told:
+        async for line in told.lines():
+            young.pop(json.loads(line)["Actor"]["Attributes"]["name"], None)
+    return bool(young)
+
+
+async def _look(engine: Engine, scope: ReapScope) -> list[Removed]:
+    """Remove in the order that frees the next: containers, networks, volumes, forks."""
     removed = []
     for row in await engine.call("GET", "/containers/json", params={"all": "1", **_OURS}):
         labels = row.get("Labels") or {}
@@ -35,10 +81,7 @@ async def sweep(engine: Engine, images: Images, scope: ReapScope) -> list[Remove
             scope.dry_run or await _delete(engine, f"/volumes/{row['Name']}")
         ):
             removed.append(Removed(what="volume", name=row["Name"], owner=describe(labels)))
-    removed += await _forks(engine, scope)
-    if scope.images:
-        removed += await _unused(images, scope)
-    return removed
+    return removed + await _forks(engine, scope)
 
 
 async def _forks(engine: Engine, scope: ReapScope) -> list[Removed]:

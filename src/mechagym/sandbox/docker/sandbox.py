@@ -27,8 +27,9 @@ from mechagym.sandbox.docker.box import DockerBox, Plan, running
 from mechagym.sandbox.docker.compose import read
 from mechagym.sandbox.docker.doors import can_open
 from mechagym.sandbox.docker.engine import Engine
-from mechagym.sandbox.docker.images import Facts, Images
+from mechagym.sandbox.docker.images import Facts, Images, hash_of
 from mechagym.sandbox.docker.networks import BoxNetwork
+from mechagym.sandbox.docker.openings import Openings
 from mechagym.sandbox.docker.reaping import sweep
 from mechagym.sandbox.docker.sidecars import Yard
 from mechagym.sandbox.eviction import IMAGE_CACHE_BYTES
@@ -57,6 +58,7 @@ class DockerSandbox:
         self._engine = Engine(host)
         folder = cache or Path.home() / ".cache" / "mechagym" / "docker"
         self._images = Images(self._engine, folder, keep_bytes)
+        self._openings = Openings(folder / "open" / hash_of(self._engine.host)[:8])
         self._info: dict[str, Any] = {}
 
     @property
@@ -125,19 +127,20 @@ class DockerSandbox:
             host_cpus=info.get("NCPU"),
             limits_enforced=self.capabilities.limits,
         )
-        # entered by hand: `async with` would wrap the body's errors in a group
-        nest = anyio.create_task_group()
-        await nest.__aenter__()
-        try:
-            async with (
-                self._surrounded(plan) as (plan, network),
-                running(plan, network, nest) as box,
-            ):
-                if spec.healthcheck is not None:
-                    await wait_healthy(box, spec.healthcheck)
-                yield box
-        finally:
-            await nest.__aexit__(None, None, None)
+        with self._openings.noted(plan.name, owner_labels(spec.labels)):
+            # entered by hand: `async with` would wrap the body's errors in a group
+            nest = anyio.create_task_group()
+            await nest.__aenter__()
+            try:
+                async with (
+                    self._surrounded(plan) as (plan, network),
+                    running(plan, network, nest) as box,
+                ):
+                    if spec.healthcheck is not None:
+                        await wait_healthy(box, spec.healthcheck)
+                    yield box
+            finally:
+                await nest.__aexit__(None, None, None)
 
     @asynccontextmanager
     async def _surrounded(self, plan: Plan) -> AsyncIterator[tuple[Plan, BoxNetwork]]:
@@ -162,7 +165,7 @@ class DockerSandbox:
 
     async def reap(self, scope: ReapScope) -> list[Removed]:
         """Remove what dead owners left."""
-        return await sweep(self._engine, self._images, scope)
+        return await sweep(self._engine, self._images, self._openings, scope=scope)
 
     async def _ready(self) -> dict[str, Any]:
         if not self._info:

@@ -1,14 +1,23 @@
 """A box's folder on disk, and the disk of its own where its storage is limited."""
 
+import json
+import os
+from collections.abc import Mapping
 from contextlib import suppress
 from dataclasses import dataclass
 
 import anyio.to_thread
 
 from mechagym.errors import SandboxError
+from mechagym.sandbox import locks
 from mechagym.sandbox.local.disks import Disk
 from mechagym.sandbox.local.keeping import Keeper
 from mechagym.sandbox.local.steps import FLAT, SIZED
+
+BEGINNING = "boxes.lock"
+"""Held together while a box has a folder and not yet its note: who is alone with it (the reaper)
+knows that a folder without one is nobody's.
+"""
 
 
 @dataclass(slots=True, eq=False)
@@ -37,6 +46,17 @@ class Folder:
     def below(self) -> list[str]:
         """The layer of its own under that, if there is one."""
         return [f"boxes/{self.box_id}/{FLAT}"] if self.flat else []
+
+    async def make(self, labels: Mapping[str, str], config: Mapping[str, object]) -> None:
+        """Make it, with the note whose it is and what the runtime is to do. Raises OSError."""
+        room = self.keeper.folder
+        path = room / "boxes" / self.box_id
+        async with locks.together(room / BEGINNING):
+            path.mkdir(mode=0o711)
+            (path / "owner.json").write_text(json.dumps(labels), encoding="utf-8")
+        (path / "config.json").write_text(json.dumps(config), encoding="utf-8")
+        if os.getuid() == 0:
+            os.chown(path, self.keeper.owner, self.keeper.owner)
 
     async def leave(self) -> None:
         """One user less; the last one's going removes the folder."""

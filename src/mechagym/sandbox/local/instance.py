@@ -6,7 +6,6 @@ work. An upper is a live box's or the layer of others, never both: forks freeze 
 `box`). A folder goes when nobody uses its upper any more.
 """
 
-import json
 import os
 import select
 import signal
@@ -169,7 +168,7 @@ class Instance:
         for folder in (self._folder, *self.below):
             folder.users += 1
         try:
-            self._write_folder()
+            await self._folder.make(self._labels(), self._config())
             self._folder.disk = await self._disk()
         except OSError as error:
             raise failed(f"box {self.box_id}", error, self.plant.keeper.folder) from error
@@ -211,19 +210,10 @@ class Instance:
             return None
         return await anyio.to_thread.run_sync(disks.make, size_mb)
 
-    def _write_folder(self) -> None:
-        path = self.plant.keeper.folder / "boxes" / self.box_id
+    def _labels(self) -> dict[str, str]:
         groups = cgroups.names(self.box_id, self.plant.groups)
-        labels = {
-            **owner_labels(self.spec.labels),
-            GROUPS: ":".join(map(str, dict.fromkeys(groups.values()))),
-        }
-        note = json.dumps(labels)
-        path.mkdir(mode=0o711)
-        (path / "owner.json").write_text(note, encoding="utf-8")
-        (path / "config.json").write_text(json.dumps(self._config()), encoding="utf-8")
-        if os.getuid() == 0:
-            os.chown(path, self.plant.keeper.owner, self.plant.keeper.owner)
+        named = ":".join(map(str, dict.fromkeys(groups.values())))
+        return {**owner_labels(self.spec.labels), GROUPS: named}
 
     def _config(self) -> dict[str, object]:
         binds = [bundle.Bind(source=self.plant.init, target=bundle.INIT)]

@@ -4,8 +4,6 @@ init.
 Each refusal has a reason a person understands and the one command that mends it.
 """
 
-import json
-import os
 from dataclasses import dataclass
 from pathlib import Path
 
@@ -17,6 +15,7 @@ from mechagym.records import new_id
 from mechagym.sandbox.base import Labels
 from mechagym.sandbox.local import bundle, cgroups, disks, keeping, runtime
 from mechagym.sandbox.local.disks import Disks
+from mechagym.sandbox.local.folder import Folder
 from mechagym.sandbox.local.keeping import Keeper, StepError
 from mechagym.sandbox.owner import owner_labels
 
@@ -122,18 +121,12 @@ async def _working(keeper: Keeper, programs: list[str], init: str) -> tuple[str,
 async def attempt(keeper: Keeper, program: str, init: str) -> None:
     """Run `tini --version` in a box without an image. Raises StepError with the runtime's words."""
     box_id = f"try{new_id()}"
-    folder = keeper.folder / "boxes" / box_id
-    folder.mkdir(mode=0o711)
-    labels = json.dumps(owner_labels(Labels()))
-    (folder / "owner.json").write_text(labels, encoding="utf-8")
     first = bundle.Bundle(
         hostname="try",
         argv=(bundle.INIT, "--version"),
         binds=(bundle.Bind(source=init, target=bundle.INIT),),
     )
-    (folder / "config.json").write_text(json.dumps(bundle.config(first)), encoding="utf-8")
-    if os.getuid() == 0:
-        os.chown(folder, keeper.owner, keeper.owner)
+    await Folder(box_id, keeper).make(owner_labels(Labels()), bundle.config(first))
     try:
         with anyio.CancelScope(shield=True):  # what still runs cannot be removed
             await keeper.ask("attempt", box=box_id, runtime=program)

@@ -14,14 +14,14 @@ from contextlib import suppress
 from dataclasses import dataclass
 from pathlib import Path
 
+from mechagym.sandbox import locks
 from mechagym.sandbox.base import ReapScope, Removed
 from mechagym.sandbox.local import bundle, cgroups, shelf
+from mechagym.sandbox.local.folder import BEGINNING
 from mechagym.sandbox.local.instance import GROUPS
+from mechagym.sandbox.local.keeping import room_owner
 from mechagym.sandbox.local.shelf import Keepers
 from mechagym.sandbox.owner import describe, reapable
-
-OWNERLESS_S = 2.0
-"""After so long a box without a note is nobody's: the note is written right after the folder."""
 
 _BORN_WITHIN_S = 30.0
 _GONE_S = 2.0
@@ -50,9 +50,12 @@ async def reap(folder: Path, scope: ReapScope, keepers: Keepers) -> list[Removed
         for left in found:
             for group in _groups(left):
                 cgroups.thaw(group)
+                _kill_all(group)
             _kill(left.folder)
             for group in _groups(left):
                 await cgroups.remove(group)
+            if os.getuid() == 0:  # it may have been killed before it gave it away
+                os.chown(left.folder, room_owner(), room_owner())
         async with keepers() as keeper:
             await keeper.ask("remove", boxes=[left.folder.name for left in found])
     return removed + await shelf.sweep(folder, scope, keepers)
@@ -80,17 +83,17 @@ def _born(pid: int) -> float:
 
 
 def _left(folder: Path, scope: ReapScope) -> Iterator[Left]:
-    for box in _entries(folder / "boxes"):
-        if not box.is_dir():
-            continue
-        try:
-            labels = json.loads((box / "owner.json").read_text(encoding="utf-8"))
-        except (OSError, ValueError):
-            if _age_s(box) > OWNERLESS_S and scope.job_id is None:
-                yield Left(box, {})
-            continue
-        if reapable(labels, scope):
-            yield Left(box, labels)
+    with locks.unused(folder / BEGINNING) as nobody_begins:
+        boxes = [path for path in _entries(folder / "boxes") if path.is_dir()]
+        for box in boxes:
+            try:
+                labels = json.loads((box / "owner.json").read_text(encoding="utf-8"))
+            except (OSError, ValueError):
+                if nobody_begins and box.is_dir() and scope.job_id is None:
+                    yield Left(box, {})
+                continue
+            if reapable(labels, scope):
+                yield Left(box, labels)
 
 
 def _of(left: Left) -> Iterator[Removed]:
@@ -104,6 +107,14 @@ def _of(left: Left) -> Iterator[Removed]:
 def _groups(left: Left) -> list[Path]:
     named = [Path(name) for name in left.labels.get(GROUPS, "").split(":") if name]
     return [p for p in named if p.name == cgroups.NAME + left.folder.name and p.is_dir()]
+
+
+def _kill_all(group: Path) -> None:
+    """Kill what is in a group: also a runtime that was still at it, and what it had begun."""
+    with suppress(OSError):
+        for pid in (group / "cgroup.procs").read_text(encoding="utf-8").split():
+            with suppress(ProcessLookupError):
+                os.kill(int(pid), signal.SIGKILL)
 
 
 def _kill(box: Path) -> None:
@@ -123,10 +134,3 @@ def _kill(box: Path) -> None:
 
 def _entries(folder: Path) -> list[Path]:
     return sorted(folder.iterdir()) if folder.is_dir() else []
-
-
-def _age_s(path: Path) -> float:
-    try:
-        return time.time() - path.stat().st_mtime
-    except FileNotFoundError:
-        return 0.0
