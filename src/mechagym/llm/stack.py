@@ -6,12 +6,12 @@
 import math
 from collections.abc import Callable
 from contextlib import AsyncExitStack
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from types import TracebackType
 from typing import TYPE_CHECKING, Self
 
 from mechagym.budget import Meter
-from mechagym.errors import ConfigError
+from mechagym.errors import ConfigError, PriceUnknown
 from mechagym.events import Emit
 from mechagym.llm.calls import Door, InputBounds, Ledger
 from mechagym.llm.catalogue import Catalogue
@@ -27,6 +27,7 @@ if TYPE_CHECKING:
     import httpx2
     from pydantic_ai.models import Model
 
+    from mechagym.llm.player import Player
     from mechagym.llm.tape import TapeWriter
 
 
@@ -39,7 +40,7 @@ class Models:
     """The models of one job. Entered once; at its end all connections are closed.
 
     `billed` False: a subscription pays, so calls have a list price alone. `tape`: where what is
-    said is recorded.
+    said is recorded. `players`: the tapes that were opened, to ask for what nobody played.
     """
 
     settings: LlmSettings
@@ -51,6 +52,7 @@ class Models:
     tape: "TapeWriter | None" = None
     paces: Paces = field(default_factory=Paces)
     bounds: InputBounds = field(default_factory=InputBounds)
+    players: "list[Player]" = field(default_factory=list, init=False)
     _clients: "dict[str, httpx2.AsyncClient]" = field(default_factory=dict, init=False)
     _closing: AsyncExitStack = field(default_factory=AsyncExitStack, init=False)
 
@@ -94,11 +96,12 @@ class Models:
         from mechagym.llm.paced import PacedModel
         from mechagym.llm.patience import Patience
         from mechagym.llm.retried import RetriedModel
+        from mechagym.llm.taped import TapedModel
         from mechagym.llm.tries import TryLimits
 
         provider = self.provider(name)
         credential = self._credential(provider)
-        source = self._source(provider, name)
+        source, paid = self._source(provider, name)
         limits = TryLimits(
             timeout_s=provider.timeout_s, first_output_s=provider.first_output_s, left_s=left_s
         )
@@ -110,8 +113,12 @@ class Models:
                 reread=lambda: self.credentials.reread(provider),
             )
 
+        if self.tape is not None:
+            source = TapedModel(source, name=paid, tape=self.tape)
         ledger = self.ledger(meter, emit)
-        metered = MeteredModel(source, name=name, ledger=ledger, limits=limits)
+        if provider.name == "replay":
+            ledger = replace(ledger, billed=False)
+        metered = MeteredModel(source, name=paid, ledger=ledger, limits=limits)
         pace = self.paces.of(provider, credential)
         return RetriedModel(PacedModel(metered, pace=pace, left_s=left_s), patience=patience)
 
@@ -141,18 +148,21 @@ class Models:
             )
         return credential
 
-    def _source(self, provider: Provider, name: ModelName) -> "Model":
-        """What answers: a provider over the network, a tape, or a script."""
-        if provider.name == "replay":
-            from mechagym.llm.replay import replay_model
+    def _source(self, provider: Provider, name: ModelName) -> "tuple[Model, ModelName]":
+        """What answers, a provider, a tape or a script; and by which name it is priced."""
+        from mechagym.llm.wires import WholeModel, http_client, provider_model
 
-            return replay_model(name.name)
+        if provider.name == "replay":
+            from mechagym.llm.player import open_player
+            from mechagym.llm.replay import ReplayModel
+
+            player = open_player(name.name)
+            self.players.append(player)
+            return WholeModel(ReplayModel(player)), self._recorded(player) or name
         if provider.name == "scripted":
             from mechagym.llm.scripted import scripted_model
 
-            return scripted_model(name.name)
-        from mechagym.llm.wires import http_client, provider_model
-
+            return WholeModel(scripted_model(name.name)), name
         if provider.name not in self._clients:
             client = http_client(
                 provider, self.settings.outgoing, lambda: self.credentials.get(provider)
@@ -160,4 +170,12 @@ class Models:
             self._clients[provider.name] = client
             self._closing.push_async_callback(client.aclose)
         wire_name = self.catalogue.find(name).wire_name
-        return provider_model(provider, wire_name, self._clients[provider.name])
+        return provider_model(provider, wire_name, self._clients[provider.name]), name
+
+    def _recorded(self, player: "Player") -> ModelName | None:
+        """The model that a tape is of, where its list price is known."""
+        provider, _, model = (player.model or "").partition(":")
+        try:
+            return self.prices.find(ModelName(provider, model), now()).model
+        except PriceUnknown:
+            return None

@@ -59,6 +59,11 @@ class Redactor:
         """Redact a text; the very same comes back where there is nothing to redact."""
         return self._text.replaced(text)
 
+    def counted(self, text: str) -> tuple[str, int]:
+        """Redact a text, and what has the shape of a key too; say how much was redacted."""
+        done = _SHAPE.sub(lambda found: f"[redacted:{_rule(found)}]", self.text(text))
+        return done, done.count("[redacted:") - text.count("[redacted:")
+
     def data(self, data: bytes) -> bytes:
         """Redact bytes, whatever they are; the very same come back where nothing is."""
         return self._bytes.replaced(data)
@@ -234,9 +239,13 @@ def scan(text: str) -> list[Finding]:
     """Find what looks like a key, in order."""
     return [
         Finding(
-            rule=(found.lastgroup or "").replace("_", "-"),
+            rule=_rule(found),
             start=found.start(),
             sample=f"{found[0][:8]}…",
         )
         for found in _SHAPE.finditer(text)
     ]
+
+
+def _rule(found: re.Match[str]) -> str:
+    return (found.lastgroup or "").replace("_", "-")
