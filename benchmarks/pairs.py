@@ -35,11 +35,12 @@ def in_turn(
 
 
 def told_in_turn(
-    ours: Callable[[], float], other: Callable[[], float], rounds: int
+    ours: Callable[[], float], other: Callable[[], float], rounds: int, *, warm_up: bool = True
 ) -> tuple[float, float, float]:
     """The same for two that tell their figure themselves, whatever its unit."""
-    ours()
-    other()
+    if warm_up:
+        ours()
+        other()
     pairs = [(ours(), other()) for _ in range(rounds)]
     return (
         statistics.median(a for a, _ in pairs),

@@ -79,7 +79,7 @@ class RawBox:
 
     @asynccontextmanager
     async def fork(self) -> AsyncIterator["RawBox"]:
-        """Commit, and start the image; three at once commit three times, as ours do."""
+        """Commit, and start the image; three at once commit three times."""
         engine = RawDocker()
         image = await self._sandbox.call(engine.commit, self._id)
         try:

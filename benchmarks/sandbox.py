@@ -1,6 +1,8 @@
 """What boxes cost: ours against the bare Engine API, the same work on both sides in turn.
 
-The bare side is the Engine API for `local` too: it is what one would have without it.
+The bare side is the Engine API for `local` too: it is what one would have without it. Where the
+bare side would take minutes, it does less of the same, and a slow work is done twice: the whole
+takes some four minutes on a machine that has nothing else to do.
 
 usage: python -m benchmarks.sandbox [--sandbox NAME] [--rounds N] [--quick]
 needs Docker with the image debian:bookworm-slim
@@ -33,18 +35,28 @@ Unit = Literal["s", "/s", "MB"]
 class Sizes:
     """How much is measured; the quick ones show that it can be, not how quick it is."""
 
-    rounds: int = 7
+    rounds: int = 5
     commands: int = 200
+    bare_commands: int = 40
     crowd: int = 32
     crowd_commands: int = 20
+    bare_crowd_commands: int = 2
     many: int = 64
     big: tuple[int, int] = (2000, 200)
     workspace_mb: int = 500
 
 
 QUICK = Sizes(
-    rounds=1, commands=10, crowd=3, crowd_commands=3, many=3, big=(100, 5), workspace_mb=20
+    rounds=1,
+    commands=10,
+    bare_commands=5,
+    crowd=3,
+    crowd_commands=3,
+    many=3,
+    big=(100, 5),
+    workspace_mb=20,
 )
+SLOW_ROUNDS = 2
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -75,18 +87,23 @@ class Goal:
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Row:
-    """A line of the table. `work` does `count` things; `slow` ones are done in fewer rounds."""
+    """A line of the table. `work` does `count` things, the bare side's `bare` (default: the same)
+    does `bare_count`; `slow` ones are done in fewer rounds, without a warm-up.
+    """
 
     what: str
     work: Callable[[work.Opens], Awaitable[float]]
     count: int = 1
+    bare: Callable[[work.Opens], Awaitable[float]] | None = None
+    bare_count: int = 1
     unit: Unit = "s"
     slow: bool = False
     goals: dict[str, Goal] = field(default_factory=dict)
 
-    def each(self, told: float) -> float:
-        """What the work told, in the row's unit."""
-        return self.count / told if self.unit == "/s" else told / self.count
+
+def each(done: Callable[[], float], count: int) -> float:
+    """What one of so many things took."""
+    return done() / count
 
 
 class Opener(Protocol):
@@ -115,12 +132,16 @@ def rows(sizes: Sizes, small: Path, big: Path) -> list[Row]:
             what="`true` in an open box",
             work=partial(work.commands_at_once, boxes=1, each=sizes.commands),
             count=sizes.commands,
+            bare=partial(work.commands_at_once, boxes=1, each=sizes.bare_commands),
+            bare_count=sizes.bare_commands,
             goals=dict.fromkeys(BACKENDS, Goal(most=0.003)),
         ),
         Row(
             what=f"`true` in {sizes.crowd} boxes at once",
             work=partial(work.commands_at_once, boxes=sizes.crowd, each=sizes.crowd_commands),
             count=sizes.crowd * sizes.crowd_commands,
+            bare=partial(work.commands_at_once, boxes=sizes.crowd, each=sizes.bare_crowd_commands),
+            bare_count=sizes.crowd * sizes.bare_crowd_commands,
             unit="/s",
             slow=True,
             goals=dict.fromkeys(BACKENDS, Goal(least=1000)),
@@ -129,6 +150,7 @@ def rows(sizes: Sizes, small: Path, big: Path) -> list[Row]:
             what=f"{sizes.many} boxes at once, each opened, used and closed",
             work=partial(work.boxes_at_once, boxes=sizes.many),
             count=sizes.many,
+            bare_count=sizes.many,
             unit="/s",
             slow=True,
             goals={"docker": Goal(least=9), "local": Goal(least=20)},
@@ -167,8 +189,8 @@ def shown(value: float, unit: Unit) -> str:
 
 
 def figure(backend: str, row: Row, told: tuple[float, float, float]) -> Figure:
-    """A measured row."""
-    ours, raw = row.each(told[0]), row.each(told[1])
+    """A measured row: what one thing took on both sides, and the ratio."""
+    ours, raw = (1 / t if row.unit == "/s" else t for t in told[:2])
     goal = row.goals.get(backend, Goal())
     text = goal.text(row.unit)
     return Figure(
@@ -196,9 +218,10 @@ def measured(portal: BlockingPortal, backend: str, table: list[Row], rounds: int
     found = []
     for row in table:
         told = told_in_turn(
-            partial(portal.call, row.work, ours),
-            partial(portal.call, row.work, raw),
-            max(1, rounds // 2) if row.slow else rounds,
+            partial(each, partial(portal.call, row.work, ours), row.count),
+            partial(each, partial(portal.call, row.bare or row.work, raw), row.bare_count),
+            min(rounds, SLOW_ROUNDS) if row.slow else rounds,
+            warm_up=not row.slow,
         )
         found.append(figure(backend, row, told))
     return [*found, growth(backend, portal.call(work.controller_growth, ours, 4))]

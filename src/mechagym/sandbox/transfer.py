@@ -124,14 +124,16 @@ def _header(info: tarfile.TarInfo) -> bytes:
 
 
 def _gathered(pieces: Iterable[bytes]) -> Iterator[bytes]:
-    buffer = bytearray()
+    kept: list[bytes] = []
+    size = 0
     for piece in pieces:
-        buffer += piece
-        if len(buffer) >= CHUNK:
-            yield bytes(buffer)
-            buffer.clear()
-    if buffer:
-        yield bytes(buffer)
+        kept.append(piece)
+        size += len(piece)
+        if size >= CHUNK:
+            yield b"".join(kept)
+            kept, size = [], 0
+    if kept:
+        yield b"".join(kept)
 
 
 async def _big(chunks: AsyncIterable[bytes] | Iterable[bytes]) -> AsyncIterator[bytes]:

@@ -92,14 +92,11 @@ class Answer:
 async def ask(stream: ByteStream, request: Request) -> Answer:
     """Send a request, read the head of its answer. Raises Broken."""
     with suppress(anyio.BrokenResourceError):  # an answer may come before all was sent
-        await stream.send(request.head())
-        if not isinstance(request.body, bytes):
-            async for data in request.body:
-                with anyio.fail_after(SEND_S):
-                    await stream.send(b"%x\r\n%b\r\n" % (len(data), data))
-            await stream.send(b"0\r\n\r\n")
-        elif request.body:
-            await stream.send(request.body)
+        if isinstance(request.body, bytes):
+            await stream.send(request.head() + request.body)
+        else:
+            await stream.send(request.head())
+            await _pour(stream, request.body)
     buffered = BufferedByteReceiveStream(stream)
     try:
         head = (await buffered.receive_until(b"\r\n\r\n", HEAD_BYTES)).decode("latin-1")
@@ -109,3 +106,36 @@ async def ask(stream: ByteStream, request: Request) -> Answer:
         return Answer(status=int(first.split(" ")[1]), headers=headers, stream=buffered)
     except (*_CUT_SHORT, anyio.BrokenResourceError, ValueError, IndexError) as error:
         raise Broken(str(error) or type(error).__name__) from error
+
+
+async def _pour(stream: ByteStream, pieces: AsyncIterator[bytes]) -> None:
+    """Send a body in chunks, each while the next piece is made."""
+    made, ready = anyio.create_memory_object_stream[bytes](1)
+    failure: list[Exception] = []
+
+    async def make() -> None:
+        try:
+            async with made:
+                async for piece in pieces:
+                    await made.send(piece)
+        except anyio.BrokenResourceError:
+            pass  # nobody takes them any more
+        except Exception as error:  # noqa: BLE001 – the task group would wrap it
+            failure.append(error)
+
+    async with anyio.create_task_group() as tasks, ready:
+        tasks.start_soon(make)
+        try:
+            async for piece in ready:
+                with anyio.fail_after(SEND_S):
+                    await stream.send(b"%x\r\n" % len(piece))
+                    await stream.send(piece)
+                    await stream.send(b"\r\n")
+            if not failure:
+                await stream.send(b"0\r\n\r\n")
+        except anyio.BrokenResourceError as error:
+            failure.append(error)
+        except TimeoutError:
+            failure.append(Broken(f"nothing was taken for {SEND_S:g} s"))
+    if failure:
+        raise failure[0]
