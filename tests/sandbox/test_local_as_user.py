@@ -8,11 +8,14 @@ import shutil
 import subprocess
 import sys
 from collections.abc import Iterator, Sequence
+from contextlib import contextmanager
 from dataclasses import dataclass
 from pathlib import Path
 
+import anyio
 import pytest
 
+from mechagym.sandbox.local import cgroups
 from tests.sandbox.local_parts import needs_parts
 
 USER = "mechagym-test"
@@ -61,11 +64,11 @@ class Place:
 
 
 def run_as(
-    user: pwd.struct_passwd, *argv: str, path: Sequence[str] = ()
+    user: pwd.struct_passwd | None, home: str, argv: Sequence[str], path: Sequence[str] = ()
 ) -> subprocess.CompletedProcess[str]:
-    """Run a program as the user in an otherwise empty environment."""
+    """Run a program as the user (None: as us) in an otherwise empty environment."""
     env = {
-        "HOME": user.pw_dir,
+        "HOME": home,
         "PATH": "/usr/local/bin:/usr/bin:/bin",
         "PYTHONPATH": os.pathsep.join(path),
         "PYTHONDONTWRITEBYTECODE": "1",
@@ -73,10 +76,10 @@ def run_as(
     return subprocess.run(
         argv,
         env=env,
-        cwd=user.pw_dir,
-        user=user.pw_uid,
-        group=user.pw_gid,
-        extra_groups=[],
+        cwd=home,
+        user=user.pw_uid if user else None,
+        group=user.pw_gid if user else None,
+        extra_groups=[] if user else None,
         capture_output=True,
         text=True,
         check=False,
@@ -102,7 +105,8 @@ def place(user: pwd.struct_passwd) -> Place:
 def _works(user: pwd.struct_passwd, place: Place) -> bool:
     imports = "import mechagym.sandbox.local, tests.sandbox, pytest, anyio, hypothesis"
     try:
-        return run_as(user, place.python, "-c", imports, path=place.path).returncode == 0
+        argv = [place.python, "-c", imports]
+        return run_as(user, user.pw_dir, argv, place.path).returncode == 0
     except PermissionError:
         return False
 
@@ -122,23 +126,60 @@ def _own_place(user: pwd.struct_passwd) -> Place:
     return Place(python=f"{env}/bin/python", path=(str(project),), project=project)
 
 
-@pytest.mark.parametrize("suite", SUITES)
-def test_an_ordinary_user_gets_the_same(user: pwd.struct_passwd, place: Place, suite: str) -> None:
-    done = run_as(
-        user,
-        place.python,
-        "-m",
-        "pytest",
-        "-q",
-        "-p",
-        "no:cacheprovider",
+def run_suite(
+    user: pwd.struct_passwd,
+    place: Place,
+    suite: str,
+    *,
+    prefix: Sequence[str] = (),
+    only: str = "",
+) -> subprocess.CompletedProcess[str]:
+    """Run one of our test files as the user, who is become by the prefix where there is one."""
+    argv = [
+        *prefix,
+        *(place.python, "-m", "pytest", "-q", "-p", "no:cacheprovider", "-k", only),
         f"--rootdir={place.project}",
         f"--basetemp={user.pw_dir}/pytest",
         str(place.project / "tests" / "sandbox" / suite),
-        path=place.path,
-    )
+    ]
+    return run_as(None if prefix else user, user.pw_dir, argv, place.path)
+
+
+@pytest.mark.parametrize("suite", SUITES)
+def test_an_ordinary_user_gets_the_same(user: pwd.struct_passwd, place: Place, suite: str) -> None:
+    done = run_suite(user, place, suite)
     assert done.returncode == 0, (done.stdout[-6000:], done.stderr[-2000:])
     assert " passed" in done.stdout
+
+
+@pytest.mark.must("sandbox-5")
+def test_limits_hold_in_groups_that_are_delegated(user: pwd.struct_passwd, place: Place) -> None:
+    enter = 'while [ "$1" != -- ]; do echo 0 >"$1" || exit; shift; done; shift; exec "$@"'
+    become = ["setpriv", f"--reuid={user.pw_uid}", f"--regid={user.pw_gid}", "--clear-groups"]
+    with delegated_groups(user) as doors:
+        prefix = ["sh", "-c", enter, "sh", *map(str, doors), "--", *become]
+        done = run_suite(user, place, "test_local_box.py", prefix=prefix, only="limits_hold")
+    assert done.returncode == 0, (done.stdout[-6000:], done.stderr[-2000:])
+    assert "1 passed" in done.stdout
+
+
+@contextmanager
+def delegated_groups(user: pwd.struct_passwd) -> Iterator[list[Path]]:
+    """Control groups made for the user, as a service manager would; yields their doors."""
+    parents = cgroups.parents()
+    if not parents:
+        pytest.skip("this root has no control groups to give away")
+    groups = [parent / f"{USER}-{os.getpid()}" for parent in dict.fromkeys(parents.values())]
+    for group in groups:
+        group.mkdir()
+        for path in (group, *group.iterdir()):
+            os.chown(path, user.pw_uid, user.pw_gid)
+    try:
+        yield [group / cgroups.PROCS for group in groups]
+    finally:
+        for group in groups:
+            for below in (*group.glob("*/"), group):
+                anyio.run(cgroups.remove, below)
 
 
 def test_without_subordinate_ids_it_says_what_to_do(user: pwd.struct_passwd, place: Place) -> None:
@@ -152,7 +193,7 @@ def test_without_subordinate_ids_it_says_what_to_do(user: pwd.struct_passwd, pla
     )
     table.write_text("".join(line for line in before.splitlines(keepends=True) if USER not in line))
     try:
-        said = run_as(user, place.python, "-c", script, path=place.path)
+        said = run_as(user, user.pw_dir, [place.python, "-c", script], place.path)
     finally:
         table.write_text(before)
     assert "False" in said.stdout, said

@@ -3,6 +3,7 @@ of names.
 """
 
 import json
+import os
 from pathlib import Path
 from typing import Any
 
@@ -240,3 +241,21 @@ async def test_what_is_missing_has_a_reason_and_a_remedy(tmp_path):
 def test_a_box_without_a_way_out_asks_nobody_for_names():
     assert network.resolver(NetworkPolicy(mode="no-network")) == ""
     assert network.resolver(NetworkPolicy(mode="public")).startswith("nameserver ")
+
+
+def test_a_delegated_group_is_left_before_it_hands_controllers_down(tmp_path):
+    (tmp_path / "cgroup.procs").write_text(f"{os.getpid()}\n")
+    (tmp_path / "cgroup.controllers").write_text("cpuset cpu memory\n")
+    group = cgroups.delegated(tmp_path)
+    assert group == tmp_path
+    assert (tmp_path / cgroups.OURS / "cgroup.procs").read_text() == "0"
+    assert cgroups.delegated(tmp_path / cgroups.OURS) == tmp_path
+    found = cgroups.unified(group)
+    assert found == dict.fromkeys(("memory", "cpu", "freezer"), tmp_path / "mechagym")
+    assert (tmp_path / "cgroup.subtree_control").read_text() == "+memory +cpu"
+
+
+def test_a_group_with_others_in_it_is_left_as_it_is(tmp_path):
+    (tmp_path / "cgroup.procs").write_text(f"1\n{os.getpid()}\n")
+    assert cgroups.delegated(tmp_path) == tmp_path
+    assert not (tmp_path / cgroups.OURS).exists()

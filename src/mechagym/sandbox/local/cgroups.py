@@ -1,8 +1,8 @@
-"""Limits by control groups: version 1, version 2, or both side by side (hybrid), for root only.
+"""Limits by control groups: version 1, version 2, or both side by side (hybrid).
 
-A box has one group per controller that is at hand; the keeper's child enters it through the open
-`cgroup.procs` files before the runtime starts, so that nothing of a box is ever outside. An
-ordinary user has no groups of its own: the limits are declared as not enforced.
+A box has one group per controller that is at hand; the keeper's child enters it through open files
+before the runtime starts, so that nothing of a box is ever outside. An ordinary user has groups
+only where they are delegated: else the limits are declared as not enforced.
 """
 
 import os
@@ -16,10 +16,12 @@ import anyio
 from mechagym.errors import SandboxError
 from mechagym.sandbox.base import MIB, Limits
 
-NAME = "mechagym-"
+NAME, OURS = "mechagym-", "mechagym-controller"
+PROCS = "cgroup.procs"
 WANTED = ("memory", "cpu", "pids", "freezer")
 LIMIT_OF = {"memory": "memory_mb", "cpu": "cpus", "pids": "pids"}
 PERIOD_US = 100_000
+NONE = "none; under systemd a user gets some by `systemd-run --user --scope -p Delegate=yes`"
 _PAUSE_S = 0.002
 _GONE_S = 2.0
 
@@ -35,8 +37,12 @@ class Groups:
     unified: bool
 
     def doors(self) -> list[int]:
-        """Open files through which a process enters; the caller closes them."""
-        return [os.open(f / "cgroup.procs", os.O_WRONLY | os.O_CLOEXEC) for f in self.distinct]
+        """Open files through which a process of one thread enters; the caller closes them.
+
+        Through `cgroup.procs` it would wait some 4 ms in each group, for all threads of the host.
+        """
+        name = PROCS if self.unified else "tasks"
+        return [os.open(folder / name, os.O_WRONLY | os.O_CLOEXEC) for folder in self.distinct]
 
     def freezer(self) -> int | None:
         """The open freezer, for whoever ends the box when we are gone; the caller closes it."""
@@ -100,8 +106,6 @@ async def remove(folder: Path) -> bool:
 
 def parents() -> Parents:
     """Where groups can be made, by controller; empty where this user may not."""
-    if os.getuid() != 0:
-        return {}
     mounts = _mounts(Path("/proc/self/mountinfo").read_text(encoding="utf-8"))
     own = _own(Path("/proc/self/cgroup").read_text(encoding="utf-8"))
     found: Parents = {}
@@ -109,7 +113,8 @@ def parents() -> Parents:
         if controller in mounts:
             found[controller] = mounts[controller] / own.get(controller, "/").lstrip("/")
     if not found and "" in mounts:
-        found = _unified(mounts[""])
+        top = mounts[""]
+        found = unified(top if os.getuid() == 0 else delegated(top / own.get("", "/").lstrip("/")))
     return {name: path for name, path in found.items() if os.access(path, os.W_OK)}
 
 
@@ -179,13 +184,29 @@ def _own(text: str) -> dict[str, str]:
     return found
 
 
-def _unified(mount: Path) -> Parents:
-    """A folder of ours at the top of version 2, with the controllers handed down to it."""
-    folder = mount / "mechagym"
-    wanted = [c for c in WANTED if c in (mount / "cgroup.controllers").read_text().split()]
+def delegated(group: Path) -> Path:
+    """The group of version 2 that was given to this process alone (`systemd-run --user --scope`).
+
+    What hands controllers down holds no process, so we move one down; a group with others in it is
+    left as it is, and then hands nothing down.
+    """
+    if group.name == OURS:
+        return group.parent
+    with suppress(OSError):
+        if (group / PROCS).read_text(encoding="utf-8").split() == [str(os.getpid())]:
+            (group / OURS).mkdir(exist_ok=True)
+            (group / OURS / PROCS).write_text("0", encoding="utf-8")
+    return group
+
+
+def unified(top: Path) -> Parents:
+    """A folder of ours in a group of version 2, with the controllers handed down to it."""
+    folder = top / "mechagym"
     try:
+        offered = (top / "cgroup.controllers").read_text(encoding="utf-8").split()
+        wanted = [controller for controller in WANTED if controller in offered]
         folder.mkdir(exist_ok=True)
-        for parent in (mount, folder):
+        for parent in (top, folder):
             words = " ".join(f"+{controller}" for controller in wanted)
             (parent / "cgroup.subtree_control").write_text(words, encoding="utf-8")
     except OSError:

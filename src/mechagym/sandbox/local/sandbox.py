@@ -28,7 +28,7 @@ from mechagym.sandbox.base import (
 )
 from mechagym.sandbox.eviction import IMAGE_CACHE_BYTES
 from mechagym.sandbox.health import wait_healthy
-from mechagym.sandbox.local import keeping, reaping
+from mechagym.sandbox.local import cgroups, keeping, reaping
 from mechagym.sandbox.local.box import LocalBox, running
 from mechagym.sandbox.local.images import Images
 from mechagym.sandbox.local.instance import Instance
@@ -215,7 +215,7 @@ def _name(image: Image) -> str:
 
 
 def _evidence(plant: Plant) -> tuple[str, ...]:
-    limits = ", ".join(sorted(plant.groups)) or "none"
+    limits = ", ".join(sorted(plant.groups)) or cgroups.NONE
     return (
         f"{plant.runtime} started a process with an overlay root in namespaces of its own",
         f"root in a box is id {plant.keeper.owner} on the host",

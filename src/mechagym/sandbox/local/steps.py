@@ -51,7 +51,7 @@ def start(request: Request, files: list[int]) -> Answer:
 
     The first `stdio` files become 0, 1, 2, … of that process; then comes a disk, if it is `sized`,
     and `detached` mounts of the folders to show, where we may not reach them ourselves; the rest
-    are `cgroup.procs` files to enter.
+    are doors of control groups.
     """
     box, wanted = f"boxes/{request['box']}", request["stdio"]
     stdio, rest = files[:wanted], files[wanted:]
