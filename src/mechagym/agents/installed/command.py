@@ -1,6 +1,6 @@
 """Any command line as an agent: a person's own program needs no code of ours.
 
-    mechagym run TASKS -a command -m openai:gpt-4o --set 'command.run=my-agent "$INSTRUCTION_FILE"'
+    mechagym run TASKS -a command -m openai:gpt-4o --set 'agent.run=my-agent "$INSTRUCTION_FILE"'
 
 The command is run by `sh -c` in the box's working directory. It finds the instruction in the file
 `$INSTRUCTION_FILE` and on its standard input, and its model in the variables that the SDKs of the
@@ -41,7 +41,7 @@ class CommandAgent(CommandLineAgent):
         if not options.get("run"):
             raise ConfigError(
                 "agent command: it needs a command line",
-                remedy="give it with --set 'command.run=my-agent \"$INSTRUCTION_FILE\"'",
+                remedy="give it with --set 'agent.run=my-agent \"$INSTRUCTION_FILE\"'",
             )
         if folder := options.get("mount"):
             source = Path(folder).expanduser().absolute()

@@ -115,7 +115,7 @@ class CommandLineAgent:
         if result is None:
             raise AgentError(
                 f"{self.name} said nothing for {self._silence_s:g} s and was ended",
-                remedy=f"allow more with --set {self.name}.silence_s=SECONDS",
+                remedy="allow more with --set agent.silence_s=SECONDS",
                 reason="agent_silent",
             )
         if not result.ok or report.error:
