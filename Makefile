@@ -8,6 +8,7 @@ BIN := .venv/bin
 SANDBOX ?= $(if $(filter Linux,$(shell uname -s)),local --base host,auto)
 # Tests that run at once: most of a test's time is waiting, so more than there are processors.
 WORKERS ?= 4
+SIDE_BY_SIDE = -n $(WORKERS) --maxschedchunk 1
 BENCHMARKS = $(basename $(notdir $(shell grep -l '^if __name__' benchmarks/*.py)))
 
 .PHONY: demo test form check bench clean parts-demo parts-test
@@ -16,7 +17,7 @@ demo: parts-demo .venv/.installed  ## The bundled tasks in real sandboxes, witho
 	$(BIN)/mechagym run examples/tasks -a oracle -a nop --sandbox $(SANDBOX)
 
 test: parts-test .venv/.installed-dev  ## All tests, also those with real engines: side by side, then the others
-	$(BIN)/pytest -n $(WORKERS) --dist loadgroup -m 'not alone'; \
+	$(BIN)/pytest $(SIDE_BY_SIDE) -m 'not alone'; \
 	beside=$$?; $(BIN)/pytest -m alone && exit $$beside
 
 form: .venv/.installed-dev  ## Form and types
@@ -25,7 +26,7 @@ form: .venv/.installed-dev  ## Form and types
 	$(BIN)/mypy
 
 check: form  ## Form, types and the tests that need no real part
-	$(BIN)/pytest -q -n $(WORKERS) --dist loadgroup -m 'not live and not slow'
+	$(BIN)/pytest -q $(SIDE_BY_SIDE) -m 'not live and not slow'
 
 bench: parts-test .venv/.installed-dev  ## The figures of docs/benchmarks.md
 	for each in $(BENCHMARKS); do $(BIN)/python -m "benchmarks.$$each" || exit 1; done

@@ -28,14 +28,12 @@ SUITES = (
     "test_local_forks.py",
     "test_local_host_base.py",
     "test_local_network.py",
-    pytest.param("test_local_leftovers.py", marks=pytest.mark.alone),
 )
 
 pytestmark = [
     pytest.mark.live,
     pytest.mark.slow,
-    pytest.mark.timeout(600),
-    pytest.mark.xdist_group("the ordinary user, who is one"),
+    pytest.mark.timeout(900),
     pytest.mark.skipif(os.getuid() != 0, reason="only root can make a user"),
 ]
 
@@ -129,36 +127,44 @@ def _own_place(user: pwd.struct_passwd) -> Place:
 def run_suite(
     user: pwd.struct_passwd,
     place: Place,
-    suite: str,
+    suites: Sequence[str],
     *,
     prefix: Sequence[str] = (),
     only: str = "",
 ) -> subprocess.CompletedProcess[str]:
-    """Run one of our test files as the user, who is become by the prefix where there is one."""
+    """Run some of our test files as the user, who is become by the prefix where there is one."""
     argv = [
         *prefix,
         *(place.python, "-m", "pytest", "-q", "-p", "no:cacheprovider", "-k", only),
         f"--rootdir={place.project}",
         f"--basetemp={user.pw_dir}/pytest",
-        str(place.project / "tests" / "sandbox" / suite),
+        *(str(place.project / "tests" / "sandbox" / suite) for suite in suites),
     ]
     return run_as(None if prefix else user, user.pw_dir, argv, place.path)
 
 
-@pytest.mark.parametrize("suite", SUITES)
-def test_an_ordinary_user_gets_the_same(user: pwd.struct_passwd, place: Place, suite: str) -> None:
-    done = run_suite(user, place, suite)
+def test_an_ordinary_user_gets_the_same(user: pwd.struct_passwd, place: Place) -> None:
+    """In one go: there is one user, and this runs beside other tests."""
+    done = run_suite(user, place, SUITES)
     assert done.returncode == 0, (done.stdout[-6000:], done.stderr[-2000:])
     assert " passed" in done.stdout
 
 
+@pytest.mark.alone
+def test_an_ordinary_user_leaves_nothing_either(user: pwd.struct_passwd, place: Place) -> None:
+    done = run_suite(user, place, ["test_local_leftovers.py"])
+    assert done.returncode == 0, (done.stdout[-6000:], done.stderr[-2000:])
+    assert " passed" in done.stdout
+
+
+@pytest.mark.alone
 @pytest.mark.must("sandbox-5")
 def test_limits_hold_in_groups_that_are_delegated(user: pwd.struct_passwd, place: Place) -> None:
     enter = 'while [ "$1" != -- ]; do echo 0 >"$1" || exit; shift; done; shift; exec "$@"'
     become = ["setpriv", f"--reuid={user.pw_uid}", f"--regid={user.pw_gid}", "--clear-groups"]
     with delegated_groups(user) as doors:
         prefix = ["sh", "-c", enter, "sh", *map(str, doors), "--", *become]
-        done = run_suite(user, place, "test_local_box.py", prefix=prefix, only="limits_hold")
+        done = run_suite(user, place, ["test_local_box.py"], prefix=prefix, only="limits_hold")
     assert done.returncode == 0, (done.stdout[-6000:], done.stderr[-2000:])
     assert "1 passed" in done.stdout
 
@@ -182,6 +188,7 @@ def delegated_groups(user: pwd.struct_passwd) -> Iterator[list[Path]]:
                 anyio.run(cgroups.remove, below)
 
 
+@pytest.mark.alone
 def test_without_subordinate_ids_it_says_what_to_do(user: pwd.struct_passwd, place: Place) -> None:
     table = Path("/etc/subuid")
     before = table.read_text()

@@ -9,7 +9,6 @@ import pytest
 from tests.store.postgres import postgres_server
 
 _names = count(1)
-POSTGRES = (pytest.mark.live, pytest.mark.xdist_group("postgres"))  # one server serves all
 
 
 @pytest.fixture(scope="session")
@@ -37,7 +36,7 @@ def sqlite_url(tmp_path: Path) -> str:
     return f"sqlite:///{tmp_path / 'store' / 'mechagym.db'}"
 
 
-@pytest.fixture(params=["sqlite", pytest.param("postgres", marks=POSTGRES)])
+@pytest.fixture(params=["sqlite", pytest.param("postgres", marks=pytest.mark.live)])
 def url(request: pytest.FixtureRequest) -> str:
     """A fresh store of each kind."""
     found = request.getfixturevalue(f"{request.param}_url")
