@@ -14,7 +14,7 @@ import anyio
 import pytest
 
 from mechagym.records import new_id
-from mechagym.sandbox.base import ReapScope
+from mechagym.sandbox.base import BoxSpec, Labels, NetworkPolicy, ReapScope, RegistryImage
 from mechagym.sandbox.docker import DockerSandbox
 from tests.sandbox.crash import Controllers, controllers, is_alive
 from tests.sandbox.local_parts import engine_image
@@ -22,6 +22,7 @@ from tests.sandbox.local_parts import engine_image
 pytestmark = [pytest.mark.live, pytest.mark.alone]
 DRIVER = Path(__file__).parent / "docker_crash_driver.py"
 KILLS, AT_LEAST, AT_ONCE, BOXES, BUDGET_S = 50, 20, 3, 8, 240.0
+IN_A_ROW = 60
 KINDS = ("container", "network", "volume", "image")
 
 
@@ -140,3 +141,42 @@ async def test_two_controllers_do_not_reap_each_other(docker, image, tmp_path):
         assert things(f"mechagym.job={theirs}")
     await docker.reap(ReapScope())
     assert things(f"mechagym.job={mine}") == things(f"mechagym.job={theirs}") == []
+
+
+@pytest.mark.must("sandbox-17")
+async def test_boxes_in_a_row_leave_nothing_growing(image, tmp_path):
+    """Of the local backend there are a thousand; the engine takes a fifth of a second for each."""
+    job, seen = f"row-{new_id(8)}", set()
+    sandbox = DockerSandbox(cache=tmp_path)
+    spec = BoxSpec(
+        image=RegistryImage(reference=image),
+        network=NetworkPolicy(mode="no-network"),
+        labels=Labels(job_id=job),
+    )
+
+    async def some(count: int) -> None:
+        for _ in range(count):
+            async with sandbox.open(spec) as box:
+                assert (await box.exec(["true"])).ok
+                seen.add(box.info.container_id)
+
+    async def at_once(count: int) -> None:
+        async with anyio.create_task_group() as tasks:
+            for _ in range(AT_ONCE):
+                tasks.start_soon(some, count // AT_ONCE)
+
+    await at_once(IN_A_ROW // 5)
+    files, memory = len(list(Path("/proc/self/fd").iterdir())), rss_kb()
+    await at_once(IN_A_ROW - IN_A_ROW // 5)
+    assert len(seen) == IN_A_ROW
+    assert len(list(Path("/proc/self/fd").iterdir())) == files
+    assert rss_kb() - memory < 4096
+    assert things(f"mechagym.job={job}") == []
+    assert [path for path in tmp_path.rglob("*") if path.is_file()] == []
+    groups = {name for _, names, _ in os.walk("/sys/fs/cgroup") for name in names}
+    assert not groups & (seen | {f"docker-{one}.scope" for one in seen})
+
+
+def rss_kb() -> int:
+    (line,) = (x for x in Path("/proc/self/status").read_text().splitlines() if "VmRSS" in x)
+    return int(line.split()[1])
