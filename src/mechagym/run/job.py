@@ -149,7 +149,6 @@ class Job:
 
         So a folder that cannot be written is told and ends nothing; the next start tries again.
         """
-        await self._kit.store.flush()
         try:
             await self._kit.write_trial(key)
         except OSError as error:

@@ -26,7 +26,7 @@ from mechagym.store.database import Database
 from mechagym.store.folds import FOLDED, Told, fold
 from mechagym.store.tables import events
 
-BATCH_S = 0.05
+BATCH_S = 0.08
 RETRY_S = 1.0
 BEAT_S = 10.0
 MAX_BATCH = 5_000
@@ -96,17 +96,18 @@ class Journal:
     async def flush(self) -> None:
         """Return once all that was emitted so far is committed. Raises StoreError."""
         with self._lock:
-            target = self._accepted
-            if self._kept >= target:
+            if self._kept == self._accepted:
                 return
-            self._hurry = True
-            self._work.notify()
         await anyio.to_thread.run_sync(
-            self._wait_kept, target, limiter=self._flushers, abandon_on_cancel=True
+            self.flush_now, limiter=self._flushers, abandon_on_cancel=True
         )
 
-    def _wait_kept(self, target: int) -> None:
+    def flush_now(self) -> None:
+        """`flush`, for those who are in a thread already."""
         with self._lock:
+            target = self._accepted
+            self._hurry = True
+            self._work.notify()
             failures = self._failures
             while self._kept < target:
                 if self._failures > failures and self._error:

@@ -140,15 +140,21 @@ class Store:
         )
 
     async def fold(self, subject: str, fold: Callable[[Sequence[Event]], T]) -> T:
-        """Hand all events of a trial or job to `fold`, in the thread that has read them."""
-        blobs = self._database.blobs
+        """Commit what was emitted so far, and hand all events of a trial or job to `fold`.
+
+        All of it in one thread: a change of threads costs more than the reading.
+        """
+        database = self._database
 
         def work() -> T:
+            self._journal.flush_now()
             return fold(
-                self._database.read_now(lambda c: queries.list_events(c, blobs, subject, 0, None))
+                database.read_now(
+                    lambda c: queries.list_events(c, database.blobs, subject, 0, None)
+                )
             )
 
-        return await self._database.reading(work)
+        return await database.reading(work)
 
     async def tail(self, *, after_position: int, limit: int = 200) -> list[tuple[int, Event]]:
         """Events of all subjects by position: commit order, so none is ever missed."""
