@@ -4,6 +4,7 @@ Keys stay on this side; every call is paid by the ledger of the token that came 
 any byte stream: sockets on loopback, and those accepted from within a box.
 """
 
+import logging
 from collections.abc import AsyncIterator, Callable, Coroutine
 from contextlib import AsyncExitStack, asynccontextmanager
 from dataclasses import dataclass
@@ -17,13 +18,15 @@ from mechagym.llm.gateway.base import Upstream
 from mechagym.llm.gateway.connection import GONE, Connection, Head, LeftError
 from mechagym.llm.gateway.grants import Admitted, Grant, Grants, Token
 from mechagym.llm.gateway.own import models_page
-from mechagym.llm.gateway.refusals import BUSY, ENDED, Dialect, Refused
+from mechagym.llm.gateway.refusals import BUSY, ENDED, FAULT, Dialect, Refused
 from mechagym.llm.gateway.relay import CutError, Relay
 from mechagym.llm.gateway.routes import Route, dialect_of, route_of
 from mechagym.llm.gateway.upstream import HttpUpstream
 
 if TYPE_CHECKING:
     from mechagym.llm.stack import Models
+
+_log = logging.getLogger(__name__)
 
 MAX_CONNECTIONS = 256
 """At once by one door; who comes later waits, and other doors do not notice."""
@@ -110,9 +113,12 @@ class Gateway:
                 return
             raw = await client.body(head)
             await self._relayed(client, admitted, asked=_Asked(head=head, route=route, raw=raw))
-        except Refused as refused:
+        except (LeftError, CutError):
+            raise
+        except Exception as error:
+            refused = error if isinstance(error, Refused) else _fault(error)
             if client.began:
-                raise CutError from refused
+                raise CutError from error
             await _tell(client, refused, dialect)
 
     async def _relayed(self, client: Connection, admitted: Admitted, *, asked: "_Asked") -> None:
@@ -185,6 +191,12 @@ async def _while_there(client: Connection, work: Coroutine[None, None, None]) ->
         raise failed
     if left:
         raise LeftError
+
+
+def _fault(error: Exception) -> Refused:
+    """A bug of ours ends one call, and is told here; the other trials go on."""
+    _log.error("the gateway failed in a call", exc_info=error)
+    return Refused(FAULT, f"the gateway itself failed ({type(error).__name__}); see its log")
 
 
 async def _tell(client: Connection, refused: Refused, dialect: Dialect) -> None:

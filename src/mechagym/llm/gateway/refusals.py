@@ -41,6 +41,7 @@ TOO_LARGE = Cause(status=413, kind="request_too_large", code="request_too_large"
 TOO_SLOW = Cause(status=408, kind="invalid_request_error", code="request_timeout")
 CREDENTIAL = Cause(status=502, kind="api_error", code="no_credential")
 ENDED = Cause(status=403, kind="permission_error", code="trial_ended")
+FAULT = Cause(status=500, kind="api_error", code="gateway_fault")
 UNREACHABLE = Cause(status=502, kind="api_error", code="upstream_unreachable", retryable=True)
 BUSY = Cause(
     status=529,

@@ -181,7 +181,7 @@ class _Reply:
 
 def _turn(asked: Asked, speech: Speech, turn: Turn) -> _Reply:
     if not asked.stream:
-        return _whole(speech.plain(turn, asked), trouble=turn.trouble)
+        return _whole(speech.plain(turn, asked), trouble=replace(turn.trouble, stamps=False))
     return _Reply(
         status=200,
         headers={"content-type": "text/event-stream", "cache-control": "no-cache"},
