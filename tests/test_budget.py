@@ -8,7 +8,7 @@ from hypothesis import strategies as st
 
 from mechagym.budget import LIMITS, Budget, Hold, Limit, Meter
 from mechagym.errors import BudgetError, BudgetExhausted
-from mechagym.events import BudgetWarned, EventBody
+from mechagym.events import BudgetRaised, BudgetWarned, EventBody
 from mechagym.records import Spend, Usage
 
 
@@ -171,6 +171,7 @@ def test_a_hold_is_closed_once_and_by_its_own_meter():
     assert top.settled == cost(tokens=1)
 
 
+@pytest.mark.must("llm-23")
 def test_warnings_come_at_75_and_90_percent_once():
     events: list[EventBody] = []
     meter = Meter(budget=Budget(usd=1.0, tokens=1000), emit=events.append)
@@ -225,3 +226,64 @@ def test_without_a_limit_nothing_binds():
 def test_a_limit_is_a_number(name: Limit, value: Any):
     with pytest.raises(BudgetError, match=name):
         Budget(**{name: value})
+
+
+def test_what_fits_is_what_can_be_reserved():
+    top = Meter(budget=Budget(usd=1.0))
+    with top.spend(Budget(turns=2)) as child:
+        assert child.fits(cost(usd=1.0), turns=2)
+        assert not child.fits(cost(usd=1.000000001))
+        assert not child.fits(cost(), turns=3)
+        assert child.held == Spend(), "asking holds nothing"
+        child.reserve(cost(usd=0.6))
+        assert not child.fits(cost(usd=0.5))
+
+
+@pytest.mark.must("llm-23")
+def test_a_raised_limit_acts_at_once_also_for_who_was_just_refused():
+    events: list[EventBody] = []
+    job = Meter(budget=Budget(usd=1.0), emit=events.append)
+    with job.spend(Budget()) as trial:
+        trial.settle(trial.reserve(cost(usd=0.95)), cost(usd=0.95))
+        with pytest.raises(BudgetExhausted):
+            trial.reserve(cost(usd=0.5))
+        job.set_limit("usd", 2.0)
+        trial.settle(trial.reserve(cost(usd=0.5)), cost(usd=0.5))
+    raised = [event for event in events if isinstance(event, BudgetRaised)]
+    assert [(e.limit, e.before, e.after) for e in raised] == [("usd", 1.0, 2.0)]
+    assert warned(events) == [("usd", 75), ("usd", 90)]
+    job.settle(job.reserve(cost(usd=0.1)), cost(usd=0.1))
+    assert warned(events)[2:] == [("usd", 75)], "the new limit warns anew"
+
+
+def test_a_slightly_raised_limit_does_not_warn_of_what_was_told():
+    events: list[EventBody] = []
+    meter = Meter(budget=Budget(tokens=1_000), emit=events.append)
+    meter.settle(meter.reserve(cost(tokens=950)), cost(tokens=950))
+    meter.set_limit("tokens", 1_010)
+    assert warned(events) == [("tokens", 75), ("tokens", 90)]
+
+
+def test_a_lowered_limit_warns_and_stops_and_takes_nothing_back():
+    events: list[EventBody] = []
+    meter = Meter(budget=Budget(usd=10.0, turns=5), emit=events.append)
+    hold = meter.reserve(cost(usd=3.0))
+    meter.settle(meter.reserve(cost(usd=1.0)), cost(usd=1.0))
+    meter.set_limit("usd", 1.2)
+    assert warned(events) == [("usd", 75)]
+    assert meter.held == cost(usd=3.0)
+    with pytest.raises(BudgetExhausted):
+        meter.reserve(cost(usd=0.001))
+    meter.settle(hold, cost(usd=0.1))
+    meter.reserve(cost(usd=0.1))
+    meter.set_limit("usd", None)
+    meter.reserve(cost(usd=1e6))
+    assert meter.budget.turns == 5
+
+
+@pytest.mark.parametrize("value", [-1, float("nan")])
+def test_a_limit_is_changed_to_a_number_only(value: float):
+    meter = Meter(budget=Budget(usd=1.0))
+    with pytest.raises(BudgetError):
+        meter.set_limit("usd", value)
+    assert meter.budget.usd == 1.0

@@ -9,7 +9,10 @@ import pytest
 from mechagym.cli import app
 from mechagym.cli.lazy import Later
 
-HEAVY = ("pydantic", "httpx", "sqlalchemy", "rich", "yaml", "alembic", "anyio", "asyncio")
+HEAVY = (
+    *("pydantic", "httpx", "sqlalchemy", "rich", "yaml", "alembic", "anyio", "asyncio"),
+    *("pydantic_ai", "genai_prices", "httpx2", "anthropic", "openai", "google.genai"),
+)
 PROBE = """
 import sys
 sys.argv = ["mechagym", *{args!r}]
@@ -34,6 +37,7 @@ def start(*args: str) -> tuple[list[str], str]:
     return done.stderr.strip().splitlines()[-1].rsplit(" ", 2), done.stdout
 
 
+@pytest.mark.must("llm-1")
 @pytest.mark.parametrize("args", [("--help",), *((name, "--help") for name in app.COMMANDS)])
 def test_help_imports_click_alone(args):
     (loaded, memory_mb, _), out = start(*args)
@@ -48,6 +52,7 @@ def test_version_does_not_even_import_click():
     assert out.startswith("mechagym ")
 
 
+@pytest.mark.must("llm-1")
 @pytest.mark.parametrize(("arg", "limit_s"), [("--version", 0.1), ("--help", 0.2)])
 def test_it_starts_quick(arg, limit_s):
     """By processor time, which a busy machine does not stretch: at rest it is the wall time too."""
