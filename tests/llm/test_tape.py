@@ -173,6 +173,17 @@ async def test_lenient_goes_by_the_last_words_where_no_key_fits(tape: TapeWriter
         await ask(offline([], name + "?strict")[0], "question", temperature=0.7)
 
 
+async def test_a_tape_has_its_own_patterns(tmp_path: Path):
+    tape = TapeWriter(tmp_path / "p.tape", hide, normalise=[r"at \d\d:\d\d"])
+    async with bench([Turn(text="one")], tape=tape) as b:
+        await ask(b.open(WIRES["anthropic"]), "it is at 12:30 now")
+    tape.close()
+    strict, _, _ = offline([], f"{tmp_path}/p.tape?strict")
+    assert (await ask(strict, "it is at 09:15 now")).text == "one"
+    with pytest.raises(ConfigError, match="no pattern"):
+        TapeWriter(tmp_path / "q.tape", hide, normalise=["("])
+
+
 async def test_a_failed_try_is_not_on_the_tape(tape: TapeWriter, tmp_path: Path):
     from mechagym.testing.provider import Failure
 

@@ -58,6 +58,7 @@ def of_messages(
     messages: "list[ModelMessage]",
     settings: "ModelSettings | None",
     parameters: "ModelRequestParameters",
+    *,
     normalise: Iterable[re.Pattern[str]] = (),
 ) -> Json:
     """The canonical form of a request made through the model library."""

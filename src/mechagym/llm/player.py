@@ -6,6 +6,7 @@ to the network from here.
 """
 
 import json
+import re
 from collections.abc import Iterator
 from dataclasses import dataclass, field
 from difflib import unified_diff
@@ -22,10 +23,14 @@ DIFF_LINES = 40
 
 @dataclass(slots=True, eq=False, kw_only=True)
 class Player:
-    """One playing of a tape. `recorded` speed keeps the times; else all comes at once."""
+    """One playing of a tape. `recorded` speed keeps the times; else all comes at once.
+
+    Requests are made canonical with the tape's own `patterns` before they are looked for.
+    """
 
     path: Path
     exchanges: list[Exchange]
+    patterns: tuple[re.Pattern[str], ...] = ()
     mode: Literal["strict", "lenient"] = "lenient"
     speed: Literal["instant", "recorded"] = "instant"
     _played: set[int] = field(default_factory=set, init=False)
@@ -87,9 +92,11 @@ def open_player(name: str) -> Player:
     if unknown := words - {"strict", "lenient", "instant", "recorded"}:
         raise ConfigError(f"replay:{name}: {', '.join(sorted(unknown))} is no way to play a tape")
     path = Path(file)
+    header, exchanges = read_tape(path)
     return Player(
         path=path,
-        exchanges=read_tape(path)[1],
+        exchanges=exchanges,
+        patterns=header.patterns,
         mode="strict" if "strict" in words else "lenient",
         speed="recorded" if "recorded" in words else "instant",
     )

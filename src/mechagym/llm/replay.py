@@ -24,7 +24,12 @@ class ReplayModel(Model):
         model_request_parameters: ModelRequestParameters,
     ) -> ModelResponse:
         """The reply that was recorded for this request. Raises ModelError where there is none."""
-        asked = of_messages(messages, model_settings, model_request_parameters)
+        asked = of_messages(
+            messages,
+            model_settings,
+            model_request_parameters,
+            normalise=self._player.patterns,
+        )
         exchange = self._player.take("model", "library", asked)
         assert isinstance(exchange, ModelExchange)
         if self._player.speed == "recorded":

@@ -7,6 +7,7 @@ how much was. A tape that can be read stays readable: kinds are never renamed.
 import base64
 import json
 import os
+import re
 from collections.abc import Callable, Iterable, Mapping
 from dataclasses import asdict, dataclass, field, replace
 from datetime import datetime
@@ -18,7 +19,6 @@ from mechagym.llm.canonical import key_of, last_user_text, turn_of
 from mechagym.records import Json, adapter, from_json, now, over_strings, to_json
 
 VERSION = 1
-HEADER_BYTES = 256
 KEPT_HEADERS = frozenset(
     {
         "content-type",
@@ -31,18 +31,30 @@ KEPT_HEADERS = frozenset(
 )
 """The headers of an answer that a tape keeps; no other one is written."""
 
+_DIGITS = 12
+"""Room in the header for the count to grow."""
+
 Redact = Callable[[str], tuple[str, int]]
 """Takes the secrets out of a text and says how many they were."""
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class TapeHeader:
-    """What a tape is. `redactions` counts the secrets that were taken out."""
+    """What a tape is. `redactions` counts the secrets that were taken out.
+
+    `normalise`: patterns whose matches count for nothing when requests are compared.
+    """
 
     version: int = VERSION
     recorded_at: datetime = field(default_factory=now)
     redactions: int = 0
+    normalise: tuple[str, ...] = ()
     kind: Literal["tape"] = "tape"
+
+    @property
+    def patterns(self) -> tuple[re.Pattern[str], ...]:
+        """The patterns, ready for use."""
+        return tuple(map(re.compile, self.normalise))
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -112,8 +124,13 @@ Exchange = ModelExchange | HttpExchange
 class TapeWriter:
     """Writes a new tape; each exchange is on the disk when `add` returns."""
 
-    def __init__(self, path: Path, redact: Redact) -> None:
-        """Raise ConfigError where the file is there already or cannot be made."""
+    def __init__(self, path: Path, redact: Redact, *, normalise: Iterable[str] = ()) -> None:
+        """Raise ConfigError: the file is there already, cannot be made, or a pattern is none."""
+        self._header = TapeHeader(normalise=tuple(normalise))
+        try:
+            self.patterns = self._header.patterns
+        except re.error as error:
+            raise ConfigError(f"normalise: {error.pattern!r} is no pattern: {error}") from error
         flags = os.O_WRONLY | os.O_CREAT | os.O_EXCL
         try:
             self._file = os.fdopen(os.open(path, flags, 0o600), "wb", buffering=0)
@@ -123,8 +140,8 @@ class TapeWriter:
                 f"{path}: no tape can be made here: {error}", remedy=remedy
             ) from error
         self._redact = redact
-        self._header = TapeHeader()
-        self._file.write(_padded(self._header))
+        self._header_bytes = len(to_json(self._header).encode()) + _DIGITS
+        self._file.write(self._first_line())
 
     def add(self, exchange: Exchange) -> None:
         """Append one exchange, without its secrets."""
@@ -132,11 +149,15 @@ class TapeWriter:
         clean = self._clean(asdict(_joined_if_secret(exchange, self._redact)))
         self._file.write(json.dumps(clean, ensure_ascii=False).encode("utf-8", "replace") + b"\n")
         if self._header.redactions != before:
-            os.pwrite(self._file.fileno(), _padded(self._header), 0)
+            os.pwrite(self._file.fileno(), self._first_line(), 0)
 
     def close(self) -> None:
         """Close the file."""
         self._file.close()
+
+    def _first_line(self) -> bytes:
+        """The header: always as long, so that its count can be written anew."""
+        return to_json(self._header).encode().ljust(self._header_bytes) + b"\n"
 
     def _clean(self, value: Json) -> Json:
         count = 0
@@ -203,11 +224,6 @@ def _exchanges() -> Any:
     from pydantic import Field
 
     return adapter(Annotated[Exchange, Field(discriminator="kind")])
-
-
-def _padded(header: TapeHeader) -> bytes:
-    """The first line: always as long, so that its count can be written anew."""
-    return to_json(header).encode().ljust(HEADER_BYTES - 1) + b"\n"
 
 
 def _joined_if_secret(exchange: Exchange, redact: Redact) -> Exchange:

@@ -35,7 +35,7 @@ class TapedModel(WrapperModel):
     ) -> ModelResponse:
         """Ask, and keep the reply."""
         began = time.monotonic()
-        asked = of_messages(messages, model_settings, model_request_parameters)
+        asked = self._asked(messages, model_settings, model_request_parameters)
         reply = await super().request(messages, model_settings, model_request_parameters)
         self._keep(asked, reply, began)
         return reply
@@ -50,13 +50,21 @@ class TapedModel(WrapperModel):
     ) -> AsyncGenerator[StreamedResponse]:
         """Ask, and keep what came, if all of it came."""
         began = time.monotonic()
-        asked = of_messages(messages, model_settings, model_request_parameters)
+        asked = self._asked(messages, model_settings, model_request_parameters)
         async with super().request_stream(
             messages, model_settings, model_request_parameters, run_context
         ) as stream:
             yield stream
             if (reply := stream.get()).state == "complete":
                 self._keep(asked, reply, began)
+
+    def _asked(
+        self,
+        messages: list[ModelMessage],
+        settings: ModelSettings | None,
+        parameters: ModelRequestParameters,
+    ) -> Json:
+        return of_messages(messages, settings, parameters, normalise=self._tape.patterns)
 
     def _keep(self, asked: Json, reply: ModelResponse, began: float) -> None:
         self._tape.add(
