@@ -25,7 +25,9 @@ from benchmarks.raw_box import RawSandbox
 from mechagym.sandbox.base import BoxSpec, NetworkPolicy, RegistryImage
 
 SPEC = BoxSpec(
-    image=RegistryImage(reference="debian:bookworm-slim"), network=NetworkPolicy(mode="no-network")
+    image=RegistryImage(reference="debian:bookworm-slim"),
+    network=NetworkPolicy(mode="no-network"),
+    stays_offline=True,  # as in a trial of a task that never asks for a network
 )
 BACKENDS = ("docker", "local")
 Unit = Literal["s", "/s", "MB"]

@@ -584,3 +584,31 @@ async def test_forks_that_are_asked_for_together_share_a_commit(docker, box):
     await box.exec(sh("echo two >/file"))
     async with box.fork() as fork:
         assert (await fork.exec(["cat", "/file"])).text == "two\n"
+
+
+async def test_a_box_that_stays_offline_is_apart_and_knows_its_loopback(docker):
+    spec = BoxSpec(image=IMAGE, network=NO_NETWORK, stays_offline=True)
+    loopback = (
+        "use Socket; socket(S,PF_INET,SOCK_STREAM,0);"
+        " bind(S,pack_sockaddr_in(0,inet_aton('localhost')))"
+        " or die; listen(S,1); socket(C,PF_INET,SOCK_STREAM,0); connect(C,getsockname(S)) or die"
+    )
+    async with docker.open(spec) as box:
+        assert (await inspect(docker, box))["Config"]["NetworkDisabled"]
+        devices = await box.exec(sh("tail -n +3 /proc/net/dev | cut -d: -f1"))
+        assert devices.text.split() == ["lo"]
+        assert (await box.exec(sh("cat /proc/net/route | wc -l"))).text == "1\n"
+        assert (await box.exec(["perl", "-e", loopback])).ok
+        assert (await box.exec(["getent", "hosts", "localhost"])).ok
+        with pytest.raises(LimitRefused, match="offline"):
+            await box.use_network(NetworkPolicy(mode="public"))
+        async with box.fork() as fork:
+            assert (await fork.exec(["getent", "hosts", "localhost"])).ok
+        if "allowlist" in docker.capabilities.networks:
+            await box.use_network(NetworkPolicy(mode="allowlist", allowed_hosts=("example.org",)))
+            port = box.network.env["http_proxy"].rpartition(":")[2]
+            reach = ["bash", "-c", f"exec 3<>/dev/tcp/127.0.0.1/{port}"]
+            assert (await box.exec(reach)).ok
+    as_user = BoxSpec(image=IMAGE, network=NO_NETWORK, stays_offline=True, user="65534")
+    async with docker.open(as_user) as box:
+        assert (await box.exec(["getent", "hosts", "localhost"])).ok

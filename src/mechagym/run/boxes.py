@@ -85,6 +85,12 @@ def verifier_network(task: Task, step: Step) -> NetworkPolicy:
     return _network(environment, step.verifier.network, step.verifier.allowed_hosts)
 
 
+def stays_offline(task: Task) -> bool:
+    """Whether no phase of the task has an open network."""
+    phases = (agent_network, verifier_network)
+    return all(of(task, step).mode != "public" for step in task.steps for of in phases)
+
+
 def _network(
     environment: Environment, mode: str | None, hosts: tuple[str, ...] | None
 ) -> NetworkPolicy:

@@ -110,7 +110,8 @@ class Examiner:
         labels = Labels(job_id=self._plan.key.job_id, trial_id=self._plan.key.trial_id)
         spec = boxes.verifier_box(task, step, self._kit.rules, labels)
         await self._kit.images.have(spec.image, lambda _: None)
-        async with self._kit.sandbox.open(replace(spec, network=wanted)) as room:
+        spec = replace(spec, network=wanted, stays_offline=wanted.mode != "public")
+        async with self._kit.sandbox.open(spec) as room:
             self._emit(BoxOpened(box=room.info, purpose="verifier"))
             if step.verifier.mode == "shared":
                 await self._carry_changes(room, left)

@@ -104,7 +104,8 @@ class Try:
         task, rules, sandbox = self._plan.task, self._kit.rules, self._kit.sandbox
         labels = Labels(job_id=self._plan.key.job_id, trial_id=self._plan.key.trial_id)
         spec = boxes.agent_box(task, rules, labels)
-        spec = replace(spec, network=boxes.agent_network(task, task.steps[0]))
+        network = boxes.agent_network(task, task.steps[0])
+        spec = replace(spec, network=network, stays_offline=boxes.stays_offline(task))
         spec = replace(spec, on_egress=self._emit)
         if isinstance(agent, WorksInBox):
             door = self._kit.access.door if self._kit.access and self._plan.model else None

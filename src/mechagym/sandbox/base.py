@@ -114,7 +114,8 @@ class BoxSpec:
 
     `env` never holds a key of the host: it is visible to everything in the box. `door` answers at
     one address inside the box, whatever the network policy; `on_egress` hears of every connection
-    that an allowlist let out or refused.
+    that an allowlist let out or refused. `stays_offline`: the policy will at no time be `public`,
+    so that a backend may leave out what that would need.
     """
 
     image: Image
@@ -123,6 +124,7 @@ class BoxSpec:
     user: str | None = None
     limits: Limits = Limits()
     network: NetworkPolicy = NetworkPolicy()
+    stays_offline: bool = False
     mounts: tuple[Mount, ...] = ()
     healthcheck: Healthcheck | None = None
     labels: Labels = Labels()

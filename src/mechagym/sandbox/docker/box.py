@@ -27,7 +27,7 @@ from mechagym.sandbox.base import (
 from mechagym.sandbox.control import Control
 from mechagym.sandbox.docker import fetching
 from mechagym.sandbox.docker.container import Container, Snapshot
-from mechagym.sandbox.docker.creation import Placing, box_body
+from mechagym.sandbox.docker.creation import HOSTS, Placing, box_body, offline
 from mechagym.sandbox.docker.engine import Engine, EngineError
 from mechagym.sandbox.docker.images import Facts
 from mechagym.sandbox.docker.networks import BoxNetwork
@@ -240,6 +240,8 @@ async def running(plan: Plan, network: BoxNetwork, nest: TaskGroup) -> AsyncIter
     await nest.start(container.serve)
     box = DockerBox(plan, container, network, nest)
     try:
+        if offline(plan.spec):
+            await container.pool.processes.script(HOSTS)
         await network.start(container.name, nest)
         yield box
     finally:

@@ -23,6 +23,11 @@ INIT = "/sbin/docker-init"
 """Where the engine puts its init (tini) in every container that asks for one."""
 
 
+HOSTS = r"""[ -s /etc/hosts ] || printf '%s\tlocalhost\n' 127.0.0.1 ::1 >/etc/hosts
+"""
+"""Run in a box that is `offline`: the engine writes the names of the loopback into the others."""
+
+
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Placing:
     """Where a container is put: its network's name, its alias there, the host's processors, and
@@ -54,6 +59,8 @@ def box_body(spec: BoxSpec, placing: Placing) -> dict[str, Any]:
         "OpenStdin": True,
         "StdinOnce": True,
     }
+    if offline(spec):
+        body["NetworkDisabled"] = True
     if spec.workdir:
         body["WorkingDir"] = spec.workdir
     if spec.user:
@@ -64,6 +71,15 @@ def box_body(spec: BoxSpec, placing: Placing) -> dict[str, Any]:
         for m in spec.mounts
     ]
     return body
+
+
+def offline(spec: BoxSpec) -> bool:
+    """Whether the engine need not attend to the network: more than half of what a start costs.
+
+    The box has the loopback of its own namespace, as on the network `none`, but can be joined to
+    no other; and the engine writes it no `/etc/hosts` (see `HOSTS`).
+    """
+    return spec.stays_offline and spec.network.mode != "public" and spec.compose is None
 
 
 def common(placing: Placing, labels: Mapping[str, str]) -> dict[str, Any]:

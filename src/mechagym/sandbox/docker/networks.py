@@ -15,6 +15,7 @@ from anyio.abc import SocketListener, TaskGroup
 
 from mechagym.errors import LimitRefused, SandboxError
 from mechagym.sandbox.base import BoxSpec, NetworkPolicy
+from mechagym.sandbox.docker.creation import offline
 from mechagym.sandbox.docker.doors import can_open, listen_inside
 from mechagym.sandbox.docker.engine import Engine, EngineError
 from mechagym.sandbox.egress import Front
@@ -79,6 +80,8 @@ class BoxNetwork:
             return
         if policy.mode == "allowlist" and not can_open():
             raise LimitRefused(NO_DOOR)
+        if policy.mode == "public" and offline(self._spec):
+            raise LimitRefused("docker: this box was opened to stay offline")
         self.close()
         if self.policy.mode == "public" and policy.mode != "public":
             await self._leave(BRIDGE, container)
