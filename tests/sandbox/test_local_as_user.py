@@ -137,7 +137,7 @@ def run_suite(
         *prefix,
         *(place.python, "-m", "pytest", "-q", "-p", "no:cacheprovider", "-k", only),
         f"--rootdir={place.project}",
-        f"--basetemp={user.pw_dir}/pytest",
+        f"--basetemp={user.pw_dir}/pytest-{os.getpid()}",  # others may run this, too
         *(str(place.project / "tests" / "sandbox" / suite) for suite in suites),
     ]
     return run_as(None if prefix else user, user.pw_dir, argv, place.path)
