@@ -199,7 +199,10 @@ class StepRecord:
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class TryRecord:
-    """One try of a trial, ended. `number` counts from 1."""
+    """One try of a trial, ended. `number` counts from 1.
+
+    `agent_metadata` is what the agent said of itself beside its claim, its own cost figure say.
+    """
 
     number: int
     outcome: Outcome
@@ -213,6 +216,7 @@ class TryRecord:
     spend: Spend = Spend()
     turns: int | None = None
     claim: str | None = None
+    agent_metadata: dict[str, Json] = field(default_factory=dict)
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)

@@ -136,6 +136,11 @@ def _check_version(choice: AgentChoice) -> None:
 
 def _check_dialect(name: str, agent: Agent, model: str | None, settings: Settings) -> None:
     """An agent in a box speaks to its model as the model's provider does: nothing translates."""
+    if model is None and getattr(agent, "needs_model", False):
+        raise ConfigError(
+            f"agent {name} works with a model, and none is named",
+            remedy="name one with -m; `mechagym models` lists them",
+        )
     if not isinstance(agent, WorksInBox) or model is None:
         return
     wire = settings.llm.providers[model.partition(":")[0]].wire
@@ -209,16 +214,39 @@ async def open_access(config: JobConfig, settings: Settings) -> AsyncIterator[Ac
     from mechagym.llm.stack import Models
     from mechagym.run.lending import GatewayAccess
 
+    by_login = settings.llm.credential == "claude-code"
+    _check_limits(config, by_login=by_login)
     models = Models(
         settings=settings.llm,
         catalogue=catalogue(settings),
         prices=prices(settings),
         credentials=credentials(settings),
+        billed=not by_login,
+        allow_unpriced=config.allow_unpriced,
     )
     for name, caller in product(names, callers):
         models.check(name, agent=caller)
     async with models, open_gateway(models) as gateway:
         yield GatewayAccess(models, gateway)
+
+
+def _check_limits(config: JobConfig, *, by_login: bool) -> None:
+    """Where no dollar is billed, a limit in dollars never acts: another one must be there."""
+    limits = (config.budget, config.rules.trial_budget)
+    if config.allow_unpriced and not any(b.tokens is not None for b in limits):
+        raise ConfigError(
+            "--allow-unpriced needs a limit in tokens beside it",
+            remedy="add --set budget.tokens=N, for the whole job",
+        )
+    bound = any(limit is not None for b in limits for limit in (b.tokens, b.seconds, b.turns))
+    in_dollars = any(b.usd is not None and b.usd_basis == "imputed" for b in limits)
+    if by_login and not bound and not in_dollars:
+        raise ConfigError(
+            "a login of Claude Code bills no dollars, so no limit would ever stop this job",
+            remedy="add --set budget.tokens=N, or count list prices: --set budget.usd=N"
+            " --set budget.usd_basis=imputed",
+            reason="no_limit",
+        )
 
 
 @asynccontextmanager

@@ -37,6 +37,7 @@ class BudgetEntry(_Strict):
     tokens: int | None = Field(default=None, ge=0)
     seconds: float | None = Field(default=None, ge=0)
     turns: int | None = Field(default=None, ge=0)
+    usd_basis: Literal["billed", "imputed"] = "billed"
 
     def budget(self) -> Budget:
         """The frozen value."""
@@ -58,6 +59,7 @@ class JobEntry(_Strict):
     engine: Literal["local", "ray"] = "local"
     budget: BudgetEntry = BudgetEntry()
     trial_budget: BudgetEntry = BudgetEntry()
+    allow_unpriced: bool = False
     timeout_multiplier: float = 1.0
     agent_timeout: float | None = Field(default=None, gt=0)
     verify: Literal["task", "pristine"] = "task"
@@ -132,6 +134,7 @@ def job_config(entry: JobEntry, settings: Settings) -> JobConfig:
         sandbox=entry.sandbox or settings.sandbox,
         engine=entry.engine,
         budget=entry.budget.budget(),
+        allow_unpriced=entry.allow_unpriced,
         rules=Rules(
             timeout_multiplier=entry.timeout_multiplier,
             agent_timeout_s=entry.agent_timeout,
@@ -191,6 +194,9 @@ def _assignment(text: str) -> tuple[list[str], str]:
 
 def _put(data: dict[str, Any], path: list[str], value: str, text: str) -> None:
     inner = data
+    if path[0] in ("budget", "trial_budget") and len(path) > 1:
+        given = data.get(path[0], {})
+        data[path[0]] = given if isinstance(given, dict) else {"usd": given}
     for part in path[:-1]:
         inner = inner.setdefault(part, {})
         if not isinstance(inner, dict):

@@ -59,7 +59,9 @@ def raise_limit(settings: "Settings", job: str, **limits: float | str | None) ->
     """
     import anyio
 
-    given = {name: value for name, value in limits.items() if value is not None}
+    from mechagym.budget import LIMITS
+
+    given = {name: value for name in LIMITS if (value := limits[name]) is not None}
     if not given:
         raise click.UsageError("say which limit: --usd, --tokens, --seconds or --turns")
     anyio.run(_raise, settings, job, given)

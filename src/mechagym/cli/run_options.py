@@ -59,6 +59,12 @@ what_options = together(
 limit_options = together(
     click.option("--budget", metavar="USD", help="At most so much money for the job."),
     click.option("--trial-budget", metavar="USD", help="At most so much for a trial."),
+    click.option(
+        "--allow-unpriced",
+        is_flag=True,
+        default=None,
+        help="Call models without a price too, under a limit in tokens.",
+    ),
     click.option("--agent-timeout", type=float, metavar="S", help="Instead of the tasks' own."),
     click.option(
         "--timeout-multiplier", type=float, metavar="F", help="On all the tasks' own times."

@@ -54,6 +54,10 @@ class Access(Protocol):
         """What answers in every box of an agent that needs a model."""
         ...
 
+    def affords(self, model: str, meter: Meter) -> bool:
+        """Whether the meter could hold one call of the model, however short."""
+        ...
+
     def lend(self, borrower: Borrower) -> AbstractContextManager[Loan]:
         """Lend until the end of the body at the latest."""
         ...

@@ -84,7 +84,10 @@ class Pace:
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class JobConfig:
-    """One invocation of `run`."""
+    """One invocation of `run`.
+
+    `allow_unpriced`: a model without a price may be called, under a limit in tokens.
+    """
 
     name: str
     sources: Sources
@@ -96,6 +99,7 @@ class JobConfig:
     sandbox: str = "auto"
     engine: str = "local"
     budget: Budget = Budget()
+    allow_unpriced: bool = False
     rules: Rules = Rules()
     pace: Pace = Pace()
 

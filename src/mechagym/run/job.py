@@ -113,7 +113,7 @@ class Job:
                 await self._keep(row.key)
 
     async def _evaluate(self, plan: TrialPlan) -> None:
-        if self._spent_up():
+        if self._spent_up(plan.model):
             self._state = "stopped"
             self._engine.drain()
             return
@@ -156,9 +156,15 @@ class Job:
             told = NoSpace(f"{key.trial_name}: its folder: {error}", remedy=remedy)
             self._emit(ErrorRaised(error=error_record(told)))
 
-    def _spent_up(self) -> bool:
-        return any(
-            (left := self._kit.meter.left(name)) is not None and left <= 0 for name in LIMITS
+    def _spent_up(self, model: str | None) -> bool:
+        """Whether nothing is left: not even for one call, where the trial has a model."""
+        kit = self._kit
+        if any((left := kit.meter.left(name)) is not None and left <= 0 for name in LIMITS):
+            return True
+        return (
+            kit.access is not None
+            and model is not None
+            and not kit.access.affords(model, kit.meter)
         )
 
     async def _watch_signals(self) -> None:

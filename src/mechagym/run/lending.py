@@ -5,7 +5,9 @@ from contextlib import contextmanager
 from typing import TYPE_CHECKING
 
 from mechagym.agents.base import Dialect
+from mechagym.budget import Meter
 from mechagym.errors import ConfigError
+from mechagym.llm.calls import CallRequest
 from mechagym.llm.gateway import Gateway, Grant
 from mechagym.llm.names import ModelName
 from mechagym.run.access import Borrower, Loan
@@ -29,6 +31,12 @@ class GatewayAccess:
     def door(self) -> Door:
         """The gateway itself: whoever comes needs a token."""
         return self._gateway.serve
+
+    def affords(self, model: str, meter: Meter) -> bool:
+        """Whether the meter could hold one call of the model, however short."""
+        name = ModelName(*model.split(":", 1))
+        ledger = self._models.ledger(meter, lambda _: None, door="gateway")
+        return not ledger.needs_count(CallRequest(model=name, body_bytes=0))
 
     @contextmanager
     def lend(self, borrower: Borrower) -> Iterator[Loan]:

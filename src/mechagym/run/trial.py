@@ -173,6 +173,7 @@ class Try:
             spend=self._spend,
             turns=sum(turns) if turns else None,
             claim=results[-1].claim if results else None,
+            agent_metadata={k: v for result in results for k, v in result.metadata.items()},
         )
         self._emit(TryEnded(record=record))
         return record

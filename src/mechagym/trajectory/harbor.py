@@ -207,6 +207,7 @@ def _agent_result(record: TrialRecord, events: Sequence[Event]) -> Dict:
             "tries": len(record.tries),
             "turns": record.counted.turns,
             "claim": record.counted.claim,
+            "agent": record.counted.agent_metadata,
             "imputed_usd": record.spend.imputed_nano / 1e9,
         },
     }

@@ -35,6 +35,7 @@ class CommandAgent(CommandLineAgent):
     version = __version__
     dialects: ClassVar[tuple[Dialect, ...]] = ("openai-chat", "anthropic", "openai-responses")
     more_options = ("run", "setup", "mount")
+    needs_model = False
 
     def __init__(self, *, task: Task | None, options: Mapping[str, str]) -> None:
         super().__init__(task=task, options=options)

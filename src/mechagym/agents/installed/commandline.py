@@ -85,6 +85,7 @@ class CommandLineAgent:
     version: str
     dialects: ClassVar[tuple[Dialect, ...]]
     more_options: ClassVar[tuple[str, ...]] = ()
+    needs_model: ClassVar[bool] = True
     mounts: tuple[Mount, ...] = ()
 
     def __init__(self, *, task: Task | None, options: Mapping[str, str]) -> None:  # noqa: ARG002

@@ -1,0 +1,96 @@
+"""What a job with models is told before it starts: keys, prices, limits, dialects."""
+
+from pathlib import Path
+
+import pytest
+
+from mechagym import config, wiring
+from mechagym.budget import Budget
+from mechagym.errors import BudgetError, ConfigError
+from mechagym.run.config import AgentChoice, JobConfig, Rules, Sources
+from tests.actors import make_task
+
+HAIKU = "anthropic:claude-haiku-4-5"
+
+
+def job(home: Path, *models: str | None, agent: str = "command", **changes: object) -> JobConfig:
+    values: dict[str, object] = {
+        "name": "job",
+        "sources": Sources(sources=("x",)),
+        "agents": (AgentChoice(name=agent, options={"run": "true"} if agent == "command" else {}),),
+        "out_dir": home,
+        "models": models or (None,),
+    }
+    return JobConfig(**(values | changes))  # type: ignore[arg-type]
+
+
+async def opened(wanted: JobConfig) -> bool:
+    async with wiring.open_access(wanted, config.load()) as access:
+        return access is not None
+
+
+async def test_there_is_a_gateway_where_an_agent_calls_a_model_from_its_box(home, monkeypatch):
+    monkeypatch.setenv("ANTHROPIC_API_KEY", "sk-ant-1")
+    assert await opened(job(home, HAIKU))
+    assert not await opened(job(home, None))
+    assert not await opened(job(home, "no-provider:x", agent="oracle"))
+
+
+async def test_no_key_and_no_price_are_told_before_anything_starts(home, monkeypatch):
+    with pytest.raises(ConfigError, match="no key") as caught:
+        await opened(job(home, HAIKU))
+    assert "ANTHROPIC_API_KEY" in (caught.value.remedy or "")
+    monkeypatch.setenv("OPENAI_API_KEY", "sk-1")
+    with pytest.raises(BudgetError, match="price is unknown"):
+        await opened(job(home, "openai:never-heard-of"))
+    with pytest.raises(ConfigError, match="limit in tokens"):
+        await opened(job(home, "openai:never-heard-of", allow_unpriced=True))
+    budget = Budget(tokens=1_000)
+    assert await opened(job(home, "openai:x", allow_unpriced=True, budget=budget))
+
+
+@pytest.mark.must("llm-16")
+@pytest.mark.parametrize(
+    ("budget", "allowed"),
+    [
+        (Budget(usd=5), False),
+        (Budget(usd=5, tokens=10), True),
+        (Budget(seconds=60), True),
+        (Budget(turns=3), True),
+        (Budget(usd=5, usd_basis="imputed"), True),
+    ],
+)
+async def test_a_login_needs_a_limit_that_acts(home, monkeypatch, budget: Budget, allowed: bool):
+    monkeypatch.setenv("CLAUDE_CODE_OAUTH_TOKEN", "oauth-token-1")
+    monkeypatch.setenv("ANTHROPIC_API_KEY", "sk-ant-1")
+    monkeypatch.setenv("MECHAGYM_LLM__CREDENTIAL", "claude-code")
+    for wanted in (
+        job(home, HAIKU, budget=budget),
+        job(home, HAIKU, rules=Rules(trial_budget=budget)),
+    ):
+        if allowed:
+            assert await opened(wanted)
+            continue
+        with pytest.raises(ConfigError, match="bills no dollars"):
+            await opened(wanted)
+
+
+@pytest.mark.parametrize(
+    ("agent", "model", "told"),
+    [
+        ("claude-code", None, "works with a model"),
+        ("claude-code", "openai:gpt-4o", "speaks anthropic"),
+        ("codex", HAIKU, "speaks openai-responses"),
+        ("command", "google:gemini-3.1-pro-preview", "is reached by google"),
+        ("claude-code", HAIKU, None),
+        ("codex", "openai:gpt-4o", None),
+        ("command", None, None),
+    ],
+)
+def test_an_agent_and_a_model_must_speak_alike(home, agent: str, model: str | None, told):
+    wanted, task = job(home, model, agent=agent), make_task(home / "task", {})
+    if told is None:
+        wiring.check_agents(wanted, [task], config.load())
+        return
+    with pytest.raises(ConfigError, match=told):
+        wiring.check_agents(wanted, [task], config.load())
