@@ -77,6 +77,23 @@ async def test_a_bare_path_and_missing_folders_will_do(tmp_path: Path):
     assert (tmp_path / "a" / "b" / "m.db").is_file()
 
 
+async def test_an_older_schema_is_upgraded_and_its_rows_are_kept(url: str):
+    from sqlalchemy import inspect, text
+
+    async with Store.open(url) as store:
+        await a_store_with(store)
+        for statement in (
+            "CREATE TABLE images (backend VARCHAR PRIMARY KEY)",
+            "INSERT INTO images VALUES ('docker')",
+            "UPDATE alembic_version SET version_num = '0001'",
+        ):
+            await store._database.write(lambda c, told=statement: c.execute(text(told)))
+    async with Store.open(url) as store:
+        tables = await store._database.read(lambda c: inspect(c).get_table_names())
+        assert "images" not in tables
+        assert [job.name for job in await store.jobs()] == ["job"]
+
+
 async def test_a_newer_schema_is_refused(url: str):
     from sqlalchemy import text
 

@@ -119,21 +119,6 @@ async def test_events_of_unknown_subjects_change_no_row(url: str):
         assert await store.record(ghost.trial_id) is None
 
 
-async def test_images_are_remembered_with_their_last_use(url: str):
-    from mechagym.store.tables import images
-
-    async with Store.open(url) as store:
-        for tag in ("old:1", "new:2"):
-            box = BoxInfo(backend="docker", box_id="b", image=tag, image_digest="sha256:1")
-            store.emitter("t")(BoxOpened(box=box))
-        store.emitter("t")(BoxOpened(box=BoxInfo(backend="local", box_id="b", image="host")))
-        await store.flush()
-        rows = await store._database.read(lambda c: c.execute(images.select()).all())
-        assert [(row.backend, row.digest, row.reference) for row in rows] == [
-            ("docker", "sha256:1", "new:2")
-        ]
-
-
 async def test_jobs_are_found_by_name_and_id(url: str):
     async with Store.open(url) as store:
         await a_store_with(store, trials=3, name="first")
@@ -322,8 +307,7 @@ async def test_removing_a_job_removes_all_of_it(url: str):
 
         found = await store._database.read(sizes)
         assert found == {
-            "events": 5, "images": 0, "jobs": 1, "ops": 1, "settings": 0, "trials": 1, "tries": 1,
-            "usage": 1,
+            "events": 5, "jobs": 1, "ops": 1, "settings": 0, "trials": 1, "tries": 1, "usage": 1,
         }  # fmt: skip
 
 

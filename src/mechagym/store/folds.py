@@ -22,16 +22,15 @@ from sqlalchemy import (
     exists,
     func,
     insert,
-    literal,
     select,
     update,
 )
 
-from mechagym.events import BoxOpened, EventBody, TrialEnded, TryEnded, TryStarted
+from mechagym.events import EventBody, TrialEnded, TryEnded, TryStarted
 from mechagym.records import is_graded
-from mechagym.store.tables import images, trials, tries, usage
+from mechagym.store.tables import trials, tries, usage
 
-FOLDED = (TryStarted, TryEnded, TrialEnded, BoxOpened)
+FOLDED = (TryStarted, TryEnded, TrialEnded)
 SPENT = ("billed_nano", "imputed_nano", "tokens")
 COUNTS = tuple(c.name for c in usage.c if c.name not in {"trial_id", "try_number", "model", "at"})
 
@@ -51,16 +50,10 @@ def fold(connection: Connection, told: Sequence[Told]) -> None:
     starts = [_started(each, each.body) for each in told if isinstance(each.body, TryStarted)]
     ends = [_ended(each, each.body) for each in told if isinstance(each.body, TryEnded)]
     seals = [_sealed(each, each.body) for each in told if isinstance(each.body, TrialEnded)]
-    boxes = [
-        _box(each, each.body)
-        for each in told
-        if isinstance(each.body, BoxOpened) and each.body.box.image_digest
-    ]
     for statements, values in (
         (_ON_START, starts),
         (_ON_END, ends),
         (_ON_SEAL, seals),
-        (_ON_BOX, boxes),
     ):
         for statement in statements if values else ():
             connection.execute(statement, values)
@@ -104,15 +97,6 @@ def _sealed(told: Told, body: TrialEnded) -> dict[str, Any]:
     return {"of_trial": told.subject, "new_outcome": body.outcome.value, "new_at": told.at}
 
 
-def _box(told: Told, body: BoxOpened) -> dict[str, Any]:
-    return {
-        "of_backend": body.box.backend,
-        "of_digest": body.box.image_digest,
-        "new_reference": body.box.image,
-        "new_at": told.at,
-    }
-
-
 def _new(column: Any, name: str | None = None) -> Any:
     """The value of a column that an event gives."""
     return bindparam(f"new_{name or column.name}", type_=column.type)
@@ -126,9 +110,6 @@ _OF_TRIAL: BindParameter[str] = bindparam("of_trial")
 _OF_NUMBER: BindParameter[int] = bindparam("of_number", type_=tries.c.number.type)
 _THIS_TRY = (tries.c.trial_id == _OF_TRIAL) & (tries.c.number == _OF_NUMBER)
 _THIS_USE = (usage.c.trial_id == _OF_TRIAL) & (usage.c.try_number == _OF_NUMBER)
-_THIS_IMAGE = (images.c.backend == bindparam("of_backend")) & (
-    images.c.digest == bindparam("of_digest")
-)
 
 _SEAT = _insert(
     tries,
@@ -193,20 +174,4 @@ _ON_SEAL: tuple[Executable, ...] = (
     update(trials)
     .where(trials.c.id == _OF_TRIAL)
     .values(state="ended", outcome=_new(trials.c.outcome), ended_at=_new(trials.c.ended_at, "at")),
-)
-
-_ON_BOX: tuple[Executable, ...] = (
-    _insert(
-        images,
-        select(
-            bindparam("of_backend").label("backend"),
-            bindparam("of_digest").label("digest"),
-            _new(images.c.reference).label("reference"),
-            _new(images.c.first_used_at, "at").label("first_used_at"),
-            _new(images.c.last_used_at, "at").label("last_used_at"),
-        ).where(literal(value=True), ~exists().where(_THIS_IMAGE)),
-    ),
-    update(images)
-    .where(_THIS_IMAGE)
-    .values(reference=_new(images.c.reference), last_used_at=_new(images.c.last_used_at, "at")),
 )

@@ -25,7 +25,7 @@ from sqlalchemy import (
     text,
 )
 
-REVISION = "0001"
+REVISION = "0002"
 """The newest revision under `migrations/versions`, known here so that opening needs no alembic."""
 
 ORDERS = ("started_at", "task", "outcome", "reward", "billed_nano", "duration_s")
@@ -157,16 +157,6 @@ usage = Table(
             "unpriced_calls",
         )
     ),
-)
-
-images = Table(
-    "images",
-    metadata,
-    Column("backend", String, primary_key=True),
-    Column("digest", String, primary_key=True),
-    Column("reference", String, nullable=False),
-    Column("first_used_at", UtcTime, nullable=False),
-    Column("last_used_at", UtcTime, nullable=False),
 )
 
 settings = Table(
