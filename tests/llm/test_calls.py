@@ -20,7 +20,8 @@ from mechagym.events import (
     ModelRequested,
     ReserveExceeded,
 )
-from mechagym.llm.calls import Call, CallRequest, InputBounds, Ledger, open_counted
+from mechagym.llm.bounds import CallRequest, InputBounds
+from mechagym.llm.calls import Call, Ledger, open_counted
 from mechagym.llm.catalogue import Catalogue, ModelInfo
 from mechagym.llm.faults import RULES, Fault, TryFailed
 from mechagym.llm.names import ModelName

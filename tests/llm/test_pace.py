@@ -114,13 +114,12 @@ async def test_a_turn_is_not_lost_with_a_waiter_that_leaves():
                 done.append(scope)
 
     first, second = anyio.CancelScope(), anyio.CancelScope()
-    async with anyio.create_task_group() as tasks:
-        async with pace.turn():
-            tasks.start_soon(wait, first)
-            tasks.start_soon(wait, second)
-            await anyio.wait_all_tasks_blocked()
-            first.cancel()
-            await anyio.wait_all_tasks_blocked()
+    async with anyio.create_task_group() as tasks, pace.turn():
+        tasks.start_soon(wait, first)
+        tasks.start_soon(wait, second)
+        await anyio.wait_all_tasks_blocked()
+        first.cancel()
+        await anyio.wait_all_tasks_blocked()
     assert done == [second]
     assert pace.in_flight == 0
 

@@ -227,7 +227,7 @@ def test_a_file_goes_first(table: PriceTable):
     assert price.cache_read == price.input == price.cache_write_1h, "no rate of its own"
     assert table.find(HAIKU, datetime(2027, 1, 1, tzinfo=UTC)).input.usd == Decimal("0.5")
     fast = table.find(HAIKU, NOW, variant="speed=fast")
-    assert (fast.input.usd, fast.output.usd) == (6, 5)
+    assert (fast.input.usd, fast.output.usd) == (Decimal(6), Decimal(5))
     with pytest.raises(PriceUnknown, match="2025-01-01"):
         table.find(HAIKU, datetime(2025, 1, 1, tzinfo=UTC))
     with pytest.raises(PriceUnknown, match="speed=slow"):

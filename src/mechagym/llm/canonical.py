@@ -104,8 +104,10 @@ def _said(request: Json) -> list[Json]:
     """The messages of a canonical request; each dialect has its name for them."""
     if not _is_map(request):
         return []
-    said = next((request[k] for k in ("messages", "input", "contents") if request.get(k)), [])
-    return said if isinstance(said, list) else [{"role": "user", "content": said}]
+    for name in ("messages", "input", "contents"):
+        if said := request.get(name):
+            return said if isinstance(said, list) else [{"role": "user", "content": said}]
+    return []
 
 
 def _is_answer(message: Json) -> bool:

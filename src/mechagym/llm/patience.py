@@ -37,8 +37,8 @@ class Patience:
             return 0.0 if self._another_key else None
         if self.tried >= min(fault.tries, self.limits.tries):
             return None
-        wait = min(self.limits.cap_s, self.limits.base_s * 2 ** (self.tried - 1))
-        wait *= self.uniform(0.5, 1)
+        doubled: float = self.limits.base_s * 2 ** (self.tried - 1)
+        wait = min(self.limits.cap_s, doubled) * self.uniform(0.5, 1)
         if (asked := fault.retry_after_s) is not None:
             if asked > LONGEST_ASKED_S:
                 return None

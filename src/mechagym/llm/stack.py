@@ -13,7 +13,8 @@ from typing import TYPE_CHECKING, Self
 from mechagym.budget import Meter
 from mechagym.errors import ConfigError, PriceUnknown
 from mechagym.events import Emit
-from mechagym.llm.calls import Door, InputBounds, Ledger
+from mechagym.llm.bounds import InputBounds
+from mechagym.llm.calls import Door, Ledger
 from mechagym.llm.catalogue import Catalogue
 from mechagym.llm.credentials import Credential, Credentials
 from mechagym.llm.names import ModelName

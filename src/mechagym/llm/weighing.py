@@ -4,7 +4,7 @@ from collections.abc import Iterable, Iterator
 from math import ceil
 from typing import TYPE_CHECKING, Any
 
-from mechagym.llm.calls import CallRequest
+from mechagym.llm.bounds import CallRequest
 from mechagym.llm.faults import fault_of
 from mechagym.llm.names import ModelName
 from mechagym.llm.prices import variant_of
