@@ -101,6 +101,9 @@ def test_the_usual_variables(home: Path, monkeypatch):
     assert llm.providers["anthropic"].base_url == "http://127.0.0.1:9"
     assert llm.providers["openai"].headers == {"OpenAI-Organization": "org-1"}
     assert llm.providers["openrouter"].headers == {}
+    monkeypatch.setenv("OPENAI_BASE_URL", "http://127.0.0.1:8/v1")
+    both = [config.load().llm.providers[name].base_url for name in ("openai", "openai-chat")]
+    assert both == ["http://127.0.0.1:8/v1"] * 2
     assert llm.outgoing.proxies == {"https": "http://proxy:1"}
     assert llm.outgoing.no_proxy == ("localhost", ".example")
 

@@ -7,6 +7,7 @@ from pathlib import Path
 
 import pytest
 from anyio.from_thread import start_blocking_portal
+from pydantic_ai.models import override_allow_model_requests
 
 from mechagym.records import now
 from mechagym.testing.provider import Listed, ProviderDouble, Turn, always, provider_double
@@ -168,6 +169,33 @@ def test_check_tells_states_apart_and_exits_by_them(
         "anthropic:claude-sonnet-5-5": "no_credential",
     }
     assert cli("models", "check", "no-such").exit_code == 2
+
+
+def test_a_deep_check_makes_one_small_call_and_says_its_cost(
+    cli: Cli, double: ProviderDouble, monkeypatch
+):
+    monkeypatch.setenv("OPENAI_API_KEY", KEY)
+    monkeypatch.setenv("OPENAI_BASE_URL", f"{double.url}/v1")
+    with override_allow_model_requests(True):
+        result = cli("models", "check", "--deep", "openai-chat:gpt-4o", "--json")
+    assert result.exit_code == 0, result.output
+    [asked] = double.works
+    assert asked.json["max_completion_tokens"] == 1
+    [found] = json.loads(result.stdout)
+    assert "a call of 15 tokens cost $0.000075" in found["says"]  # 10 in at 2.50, 5 out at 10
+
+
+def test_a_deep_check_whose_price_is_unknown_is_not_made(
+    cli: Cli, double: ProviderDouble, home: Path, monkeypatch
+):
+    (home / "here/mechagym.toml").write_text(
+        f'[llm.providers.mine]\nbase_url = "{double.url}/v1"\n'
+    )
+    with override_allow_model_requests(True):
+        result = cli("models", "check", "--deep", "mine:gpt-4o", "--json")
+    [found] = json.loads(result.stdout)
+    assert "not called: mine:gpt-4o: its price is unknown" in found["says"]
+    assert double.works == []
 
 
 @pytest.mark.must("llm-4", "llm-8")

@@ -12,7 +12,7 @@ from pydantic import BaseModel, ConfigDict, Field, PositiveFloat, PositiveInt, f
 
 from mechagym.errors import ConfigError
 from mechagym.llm.outgoing import Outgoing
-from mechagym.llm.providers import SHIPPED, Kind, Provider, Wire
+from mechagym.llm.providers import ALSO_AT, SHIPPED, Kind, Provider, Wire
 from mechagym.llm.settings import LlmSettings, RetryLimits
 
 PREFIX = "MECHAGYM_LLM__"
@@ -151,8 +151,11 @@ def _overridden(provider: Provider, environ: Mapping[str, str]) -> Provider:
     """What the usual variables say: another address, and the organisation of OpenAI."""
     if provider.wire == "none":
         return provider
-    variable = f"{provider.name.upper().replace('-', '_')}_BASE_URL"
-    if url := environ.get(variable):
+    same = [one for one, other in ALSO_AT.items() if other == provider.name]
+    names = [f"{n.upper().replace('-', '_')}_BASE_URL" for n in (provider.name, *same)]
+    variable = next((name for name in names if environ.get(name)), None)
+    if variable is not None:
+        url = environ[variable]
         try:
             provider = replace(provider, base_url=_url(url))
         except ValueError as error:

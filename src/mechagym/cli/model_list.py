@@ -13,13 +13,13 @@ from mechagym import wiring
 from mechagym.cli.spelling import did_you_mean
 from mechagym.config import Settings
 from mechagym.errors import ConfigError, PriceUnknown
-from mechagym.llm.catalogue import ALSO_AT, ModelInfo
+from mechagym.llm.catalogue import ModelInfo
 from mechagym.llm.credentials import Credentials, has_key
 from mechagym.llm.listing import fetch, keep
 from mechagym.llm.names import ModelName
 from mechagym.llm.price_table import PriceTable
 from mechagym.llm.prices import Price
-from mechagym.llm.providers import Provider
+from mechagym.llm.providers import ALSO_AT, Provider
 from mechagym.records import now
 
 LONG_LISTS = frozenset({"openrouter", *ALSO_AT.values()})

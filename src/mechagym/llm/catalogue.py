@@ -15,12 +15,9 @@ from mechagym.errors import ConfigError
 from mechagym.llm import price_library
 from mechagym.llm.facts import Facts, Statement, read_facts, shipped_facts
 from mechagym.llm.names import ModelName, did_you_mean
-from mechagym.llm.providers import Provider
+from mechagym.llm.providers import ALSO_AT, Provider
 
 WARN_DAYS = 30
-ALSO_AT = {"openai": "openai-chat"}
-"""Providers that are one service behind two wires: what is said of one holds for the other."""
-
 _DATE = re.compile(r"[-@](20\d{6}|20\d\d-\d\d-\d\d)$")
 
 

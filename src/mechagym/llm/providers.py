@@ -116,3 +116,6 @@ _ALL = (
 
 SHIPPED: Mapping[str, Provider] = MappingProxyType({provider.name: provider for provider in _ALL})
 """The providers that every installation has, by name."""
+
+ALSO_AT: Mapping[str, str] = MappingProxyType({"openai": "openai-chat"})
+"""Services that are reached over two wires: what is said of the one holds for the other."""

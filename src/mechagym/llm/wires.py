@@ -21,7 +21,7 @@ from pydantic_ai.profiles import ModelProfile, merge_profile
 from pydantic_ai.settings import ModelSettings
 
 from mechagym.errors import ConfigError
-from mechagym.llm.credentials import Credential
+from mechagym.llm.credentials import Credential, key_header
 from mechagym.llm.outgoing import CONNECT_S, Outgoing
 from mechagym.llm.providers import Provider, Wire
 
@@ -60,16 +60,6 @@ _ACCOUNT_HEADERS = (
     "openai-organization",
     "openai-project",
 )
-
-
-def key_header(wire: Wire, credential: Credential) -> tuple[str, str]:
-    """The header that carries a key on a wire."""
-    secret = credential.secret.reveal()
-    if credential.scheme == "api-key" and wire == "anthropic":
-        return "x-api-key", secret
-    if credential.scheme == "api-key" and wire == "google":
-        return "x-goog-api-key", secret
-    return "authorization", f"Bearer {secret}"
 
 
 def _joined(before: str | None, name: str, value: str) -> str:
