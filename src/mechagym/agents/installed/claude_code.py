@@ -5,6 +5,7 @@ input, since a command line has a length and a prompt none.
 """
 
 from collections.abc import Mapping
+from typing import Any
 
 from mechagym.agents.base import Context, Endpoint
 from mechagym.agents.installed.claude_stream import ClaudeStream
@@ -28,20 +29,22 @@ TOOLS = (
 
 
 class ClaudeCodeAgent(MountedAgent):
-    """`claude -p`. Options besides those of all: `append_system_prompt`, `effort`."""
+    """`claude -p`. Options besides those of all: `max_turns`, and two of the CLI's own flags."""
 
     name = "claude-code"
     tool = CLAUDE_CODE
     dialects = ("anthropic",)
-    more_options = ("append_system_prompt", "effort")
+    more_options = ("max_turns", "append_system_prompt", "effort")
+
+    def __init__(self, **made: Any) -> None:
+        super().__init__(**made)
+        self.number("max_turns")  # a wrong one is told before anything starts
 
     def command(self, context: Context, endpoint: Endpoint | None) -> Command:
         """What is run for this step."""
         endpoint = needed(endpoint, self.name)
         argv = [self.program, "--verbose", "--output-format", "stream-json", "-p"]
         argv += ["--allowedTools", ",".join(TOOLS)]
-        if self.max_turns:
-            argv += ["--max-turns", f"{self.max_turns:.0f}"]
         for option in self.more_options:
             if option in self.options:
                 argv += [f"--{option.replace('_', '-')}", self.options[option]]

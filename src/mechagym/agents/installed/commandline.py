@@ -77,8 +77,7 @@ class Reader(Protocol):
 class CommandLineAgent:
     """See `Agent` and `WorksInBox`. A class below says what is run and how its output is read.
 
-    Options that all have: `silence_s`, after so many seconds without output it is ended;
-    `max_turns`.
+    The option that all have: `silence_s`, after so many seconds without output it is ended.
     """
 
     name: str
@@ -89,10 +88,9 @@ class CommandLineAgent:
     mounts: tuple[Mount, ...] = ()
 
     def __init__(self, *, task: Task | None, options: Mapping[str, str]) -> None:  # noqa: ARG002
-        check_options(self.name, options, ("silence_s", "max_turns", *self.more_options))
+        check_options(self.name, options, ("silence_s", *self.more_options))
         self.options = options
-        self._silence_s = self._number("silence_s") or SILENCE_S
-        self.max_turns = self._number("max_turns")
+        self._silence_s = self.number("silence_s") or SILENCE_S
 
     @abstractmethod
     async def prepare(self, box: Box) -> None:
@@ -149,7 +147,8 @@ class CommandLineAgent:
             return await context.box.exec(argv, options)
         return None
 
-    def _number(self, option: str) -> float | None:
+    def number(self, option: str) -> float | None:
+        """An option as a number; None: not given. Raises ConfigError."""
         if option not in self.options:
             return None
         try:
