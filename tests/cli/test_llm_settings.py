@@ -174,8 +174,9 @@ async def said(model: str) -> str:
             ModelName(provider, name), meter=Meter(budget=Budget()), emit=lambda _: None
         )
         with override_allow_model_requests(True):
-            messages = [ModelRequest.user_text_prompt("hello")]
-            answer = await opened.request(messages, None, ModelRequestParameters())
+            answer = await opened.request(
+                [ModelRequest.user_text_prompt("hello")], None, ModelRequestParameters()
+            )
     return answer.text or ""
 
 
@@ -201,6 +202,15 @@ async def test_a_local_provider_works_by_configuration_alone(
     assert asked.model == "local"
     if provider.startswith("my-"):
         assert asked.key == "sk-my-own-key-0123456789"
+
+
+@pytest.mark.anyio
+async def test_the_organisation_goes_with_the_key(home: Path, double: ProviderDouble, monkeypatch):
+    monkeypatch.setenv("OPENAI_BASE_URL", f"{double.url}/v1")
+    monkeypatch.setenv("OPENAI_API_KEY", "sk-of-this-test-0123456789")
+    monkeypatch.setenv("OPENAI_ORG_ID", "org-1")
+    assert await said("openai-chat:gpt-4o") == "it works"
+    assert double.works[0].headers["openai-organization"] == "org-1"
 
 
 @pytest.mark.must("llm-7")

@@ -65,8 +65,11 @@ async def _called(name: ModelName, models: Models, seen: Health) -> Health:
         from pydantic_ai.models import ModelRequestParameters
 
         model = models.open_model(name, meter=meter, emit=lambda _: None)
-        messages = [ModelRequest.user_text_prompt("Say ok.")]
-        await model.request(messages, {"max_tokens": most}, ModelRequestParameters())
+        await model.request(
+            [ModelRequest.user_text_prompt("Say ok.")],
+            {"max_tokens": most},
+            ModelRequestParameters(),
+        )
     except ModelError as error:
         state: State = "unauthorised" if error.reason == "unauthorised" else "unreachable"
         return replace(seen, state=state, says=f"the call failed: {error.message}")

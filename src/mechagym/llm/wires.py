@@ -23,7 +23,7 @@ from pydantic_ai.settings import ModelSettings
 from mechagym.errors import ConfigError
 from mechagym.llm.credentials import Credential, key_header
 from mechagym.llm.outgoing import CONNECT_S, Outgoing
-from mechagym.llm.providers import Provider, Wire
+from mechagym.llm.providers import Provider
 
 if TYPE_CHECKING:
     from pydantic_ai import RunContext
@@ -35,8 +35,8 @@ READ_S = 600.0
 class KeyedAuth(httpx2.Auth):
     """Puts the current key on each request, and takes off whatever the SDK put there."""
 
-    def __init__(self, wire: Wire, credential: Callable[[], Credential | None]) -> None:
-        self._wire = wire
+    def __init__(self, provider: Provider, credential: Callable[[], Credential | None]) -> None:
+        self._provider = provider
         self._credential = credential
 
     def auth_flow(
@@ -45,8 +45,11 @@ class KeyedAuth(httpx2.Auth):
         """Send one request."""
         for name in _ACCOUNT_HEADERS:
             request.headers.pop(name, None)
+        for name, value in self._provider.headers.items():
+            if name.lower() in _ACCOUNT_HEADERS:
+                request.headers[name] = value
         if (credential := self._credential()) is not None:
-            name, value = key_header(self._wire, credential)
+            name, value = key_header(self._provider.wire, credential)
             request.headers[name] = value
             for name, value in credential.headers.items():
                 request.headers[name] = _joined(request.headers.get(name), name, value)
@@ -72,7 +75,7 @@ def http_client(
 ) -> httpx2.AsyncClient:
     """The client for all calls to one provider; whoever asks for it closes it."""
     return httpx2.AsyncClient(
-        auth=KeyedAuth(provider.wire, credential),
+        auth=KeyedAuth(provider, credential),
         headers=dict(provider.headers),
         timeout=httpx2.Timeout(READ_S, connect=CONNECT_S),
         limits=httpx2.Limits(max_connections=None, max_keepalive_connections=100),
