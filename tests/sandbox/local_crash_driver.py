@@ -5,7 +5,7 @@ from pathlib import Path
 
 import anyio
 
-from mechagym.sandbox.base import BoxSpec, ExecOptions, HostRoot, Labels, NetworkPolicy
+from mechagym.sandbox.base import BoxSpec, ExecOptions, HostRoot, Labels, Limits, NetworkPolicy
 from mechagym.sandbox.local import LocalSandbox
 from tests.sandbox.crash import serve
 
@@ -28,6 +28,7 @@ async def main(cache: str, boxes: int) -> None:
         image=HostRoot(),
         network=NetworkPolicy(mode="no-network"),
         labels=Labels(job_id="crash"),
+    limits=Limits(storage_mb=64),
         env={"MARK": cache},
     )
     await sandbox.prepare(spec.image, lambda _: None)
