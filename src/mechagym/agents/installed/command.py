@@ -14,7 +14,13 @@ from typing import ClassVar
 
 from mechagym import __version__
 from mechagym.agents.base import Context, Dialect, Endpoint
-from mechagym.agents.installed.commandline import LOGS, Command, CommandLineAgent, Report
+from mechagym.agents.installed.commandline import (
+    LOGS,
+    SHOWN_CHARS,
+    Command,
+    CommandLineAgent,
+    Report,
+)
 from mechagym.errors import AgentSetupError, ConfigError
 from mechagym.events import EventBody, MessageSaid
 from mechagym.sandbox.base import Box, ExecOptions, Mount
@@ -85,7 +91,7 @@ class Plain:
 
     def line(self, line: bytes) -> Iterator[EventBody]:
         """What one line tells."""
-        text = line.decode("utf-8", "replace")
+        text = line.decode("utf-8", "replace")[:SHOWN_CHARS]
         self._tail = f"{self._tail}\n{text}"[-KEPT_CHARS:]
         yield MessageSaid(text=text)
 

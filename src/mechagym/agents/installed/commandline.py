@@ -25,6 +25,10 @@ LOGS = "/logs/agent"
 SILENCE_S = 1800.0
 SHOWN_BYTES = 8 * 1024
 SHOWN_CHARS = 64 * 1024
+MAX_LINES = 50_000
+"""So many lines of a program's output are read; where it prints more, its end besides."""
+
+TAIL_BYTES = 1024 * 1024
 
 # The output goes to a file of the box and to us. What the program leaves running may hold its
 # output open for ever, so the copier is given two seconds after the program itself has ended.
@@ -122,7 +126,11 @@ class CommandLineAgent:
                 f"{self.name} ended with {_ending(result)}: {report.error or _last_words(result)}",
                 reason="agent_exit" if not result.ok else "agent_said_error",
             )
-        metadata = {**report.metadata, "skipped_lines": heard.lines.skipped}
+        metadata = {
+            **report.metadata,
+            "lines_too_long": heard.lines.skipped,
+            "read_whole": heard.read < MAX_LINES,
+        }
         return AgentResult(
             claim=report.claim, turns=report.turns, exit_code=result.exit_code, metadata=metadata
         )
@@ -179,20 +187,30 @@ class _Heard:
         self._silence_s = silence_s
         self.reader = reader
         self.lines = Lines()
+        self.read = 0
+        self._tail = b""
         self.patience = anyio.CancelScope(deadline=anyio.current_time() + silence_s)
 
     def output(self, stream: Stream, data: bytes) -> None:
         """See `ExecOptions.on_output`."""
         self.patience.deadline = anyio.current_time() + self._silence_s
-        if stream == "stdout":
+        if stream == "stdout" and self.read < MAX_LINES:
             self._tell(self.lines.feed(data))
+        elif stream == "stdout":
+            self._tail = (self._tail + data)[-TAIL_BYTES:]
 
     def end(self) -> None:
-        """Nothing more comes."""
+        """Nothing more comes. What it printed past all measure is no event, but may be a report."""
         self._tell(self.lines.last())
+        for line in self._tail.splitlines()[1:]:
+            for _ in self.reader.line(line):
+                pass
 
     def _tell(self, lines: Iterable[bytes]) -> None:
         for line in lines:
+            self.read += 1
+            if self.read > MAX_LINES:
+                return
             for body in self.reader.line(line):
                 self._emit(body)
 
