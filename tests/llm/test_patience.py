@@ -2,6 +2,7 @@
 
 from typing import Any
 
+import anyio
 import pytest
 
 from mechagym.llm.faults import RULES, Fault, FaultKind, kind_of_status
@@ -24,7 +25,7 @@ def patience(**more: Any) -> Patience:
 def waits(fault: Fault, **more: Any) -> list[float]:
     """All waits of a call that fails the same way each time."""
     p = patience(**more)
-    return list(iter(lambda: p.wait_after(fault), None))
+    return list(iter(lambda: anyio.run(p.wait_after, fault), None))
 
 
 @pytest.mark.parametrize(

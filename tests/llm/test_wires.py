@@ -445,3 +445,12 @@ async def test_a_stop_leaves_no_time_for_another_try(wire: Wire):
         with pytest.raises(ModelError):
             await ask(b.open(WIRES[wire], left_s=lambda: 4.0))
         assert len(b.double.works) == 1
+
+
+async def test_without_time_nothing_is_sent_and_nothing_held(wire: Wire, way: Any):
+    async with bench(Turn(text="x")) as b:
+        with pytest.raises(ModelError) as caught:
+            await way(b.open(WIRES[wire], left_s=lambda: 0.0))
+        assert caught.value.reason in ("no_time", "no_turn")
+        assert b.double.asked == []
+        assert b.events == []

@@ -13,6 +13,7 @@ from pydantic_ai.models import Model, ModelRequestParameters, StreamedResponse
 from pydantic_ai.models.wrapper import WrapperModel
 from pydantic_ai.settings import ModelSettings, merge_model_settings
 
+from mechagym.errors import ModelError
 from mechagym.llm.calls import Call, Ledger, open_counted
 from mechagym.llm.names import ModelName
 from mechagym.llm.tries import TryLimits, begin, reading, settle
@@ -79,6 +80,8 @@ class MeteredModel(WrapperModel):
         settings: ModelSettings,
         parameters: ModelRequestParameters,
     ) -> Call:
+        if self._limits.left_s() <= 0:
+            raise ModelError(f"{self._name}: no time is left for a call", reason="no_time")
         request = weigh(self._name, messages, settings, parameters)
         once: ModelSettings = {**settings, "max_retries": 0}
         return await open_counted(

@@ -4,6 +4,8 @@ import random
 from collections.abc import Callable
 from dataclasses import dataclass, field
 
+from anyio import to_thread
+
 from mechagym.llm.faults import Fault
 from mechagym.llm.settings import RetryLimits
 
@@ -16,7 +18,8 @@ LEAST_LEFT_S = 5.0
 
 @dataclass(slots=True, kw_only=True)
 class Patience:
-    """The tries of one call. `reread` looks for another key and says whether there is one.
+    """The tries of one call. `reread` looks for another key and says whether there is one; it may
+    ask a command, so it runs in a thread.
 
     `left_s` is the time left to the caller, 0 once somebody asked it to stop.
     """
@@ -29,11 +32,11 @@ class Patience:
     waited_s: float = field(default=0.0, init=False)
     _another_key: bool = field(default=False, init=False)
 
-    def wait_after(self, fault: Fault) -> float | None:
-        """How long to wait before the next try; None: there is none."""
+    async def wait_after(self, fault: Fault) -> float | None:
+        """How long to wait before the next try; None: there is none. Does not wait itself."""
         self.tried += 1
         if fault.kind == "unauthorised" and not self._another_key:
-            self._another_key = self.reread()
+            self._another_key = await to_thread.run_sync(self.reread)
             return 0.0 if self._another_key else None
         if self.tried >= min(fault.tries, self.limits.tries):
             return None

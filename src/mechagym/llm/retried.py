@@ -78,7 +78,7 @@ class RetriedModel(WrapperModel):
 
 async def _wait_after(error: Exception, patience: Patience) -> None:
     """Wait for the next try. Raises ModelError where there is none."""
-    wait_s = patience.wait_after(read_fault(error))
+    wait_s = await patience.wait_after(read_fault(error))
     if wait_s is None:
         times = f" (tried {patience.tried} times)" if patience.tried > 1 else ""
         raise _for_good(error, times) from error

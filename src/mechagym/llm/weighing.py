@@ -4,6 +4,8 @@ from collections.abc import Iterable, Iterator
 from math import ceil
 from typing import TYPE_CHECKING, Any
 
+import anyio
+
 from mechagym.llm.bounds import CallRequest
 from mechagym.llm.faults import fault_of
 from mechagym.llm.names import ModelName
@@ -16,6 +18,9 @@ if TYPE_CHECKING:
 
 BYTES_PER_PAGE = 5_000
 """A page of a document is taken for at least as much: few are smaller."""
+
+COUNT_S = 20.0
+"""A count that takes longer is not waited for."""
 
 SEARCHES_UNBOUNDED = 20
 """How many web searches are paid for in advance where a request sets no bound."""
@@ -60,15 +65,17 @@ async def counted(
     parameters: "ModelRequestParameters",
 ) -> int | None:
     """The provider's own count of an input, for nothing; None where it has none or fails."""
+    usage = None
     try:
-        usage = await model.count_tokens(messages, settings, parameters)
+        with anyio.move_on_after(COUNT_S):
+            usage = await model.count_tokens(messages, settings, parameters)
     except NotImplementedError:
         return None
     except Exception as error:
         if fault_of(error) is None:
             raise
         return None
-    return usage.input_tokens
+    return usage.input_tokens if usage is not None else None
 
 
 def says_something(part: "ModelResponsePart") -> bool:
