@@ -133,9 +133,9 @@ async def test_limits_hold_and_the_next_box_opens(sandbox):
         assert (await box.exec(["true"])).ok
 
 
-@pytest.mark.skipif(not IS_ROOT, reason="only root may mount a disk of a size")
 @pytest.mark.must("sandbox-5")
 async def test_a_full_disk_is_the_boxs_own_trouble(sandbox, cache, tmp_path):
+    await _needs_disks(sandbox)
     spec = limited(storage_mb=48)
     async with sandbox.open(spec) as box:
         assert box.info.limits_enforced["storage_mb"] == 48
@@ -157,9 +157,9 @@ async def test_a_full_disk_is_the_boxs_own_trouble(sandbox, cache, tmp_path):
     assert await _without_loops(cache)
 
 
-@pytest.mark.skipif(not IS_ROOT, reason="only root may mount a disk of a size")
 @pytest.mark.must("sandbox-5")
-async def test_a_disk_goes_with_a_controller_that_is_killed(tmp_path):
+async def test_a_disk_goes_with_a_controller_that_is_killed(sandbox, tmp_path):
+    await _needs_disks(sandbox)
     script = (
         "import anyio, pathlib, sys\n"
         "from mechagym.sandbox.local import LocalSandbox\n"
@@ -179,6 +179,12 @@ async def test_a_disk_goes_with_a_controller_that_is_killed(tmp_path):
         assert len(loops(tmp_path)) == 1
         controller.kill()
     assert await _without_loops(tmp_path)
+
+
+async def _needs_disks(sandbox: LocalSandbox) -> None:
+    probe = await sandbox.probe()
+    if "storage_mb" not in sandbox.capabilities.limits:
+        pytest.skip(next(said for said in probe.evidence if said.startswith("storage limits")))
 
 
 async def _without_loops(cache: Path) -> bool:
