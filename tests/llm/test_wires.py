@@ -454,3 +454,21 @@ async def test_without_time_nothing_is_sent_and_nothing_held(wire: Wire, way: An
         assert caught.value.reason in ("no_time", "no_turn")
         assert b.double.asked == []
         assert b.events == []
+
+
+@pytest.mark.parametrize("wire", ["anthropic", "openai-responses", "google"])
+async def test_a_large_request_is_counted_by_the_provider_before_it_is_refused(wire: Wire):
+    async with bench(Turn(text="x"), budget=Budget(tokens=10_000)) as b:
+        reply = await ask(b.open(WIRES[wire]), "word " * 4_000, max_tokens=2_000)
+        assert reply.text == "x"
+        assert len(b.double.asked) == 2, "one count, one call"
+        assert b.requested[0].held.usage.input < 8_000
+        assert b.is_even()
+
+
+async def test_where_nobody_counts_a_large_request_is_refused():
+    async with bench(Turn(text="x"), budget=Budget(tokens=10_000)) as b:
+        with pytest.raises(BudgetExhausted):
+            await ask(b.open(WIRES["openai-chat"]), "word " * 4_000, max_tokens=2_000)
+        assert b.double.asked == []
+        assert b.is_refused("budget_tokens")
