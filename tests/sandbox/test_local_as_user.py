@@ -119,7 +119,8 @@ def _own_place(user: pwd.struct_passwd) -> Place:
     install = [f"{env}/bin/python", "-m", "pip", "install", "-qq", f"{PROJECT}[dev]"]
     if (env / "bin/pip").exists():
         subprocess.run(install, check=False)
-    shutil.copytree(HERE.parent, project / "tests", dirs_exist_ok=True)
+    for folder in ("tests", "examples"):
+        shutil.copytree(PROJECT / folder, project / folder, dirs_exist_ok=True)
     shutil.copy(PROJECT / "pyproject.toml", project)
     return Place(python=f"{env}/bin/python", path=(str(project),), project=project)
 
@@ -148,6 +149,20 @@ def test_an_ordinary_user_gets_the_same(user: pwd.struct_passwd, place: Place) -
     done = run_suite(user, place, SUITES)
     assert done.returncode == 0, (done.stdout[-6000:], done.stderr[-2000:])
     assert " passed" in done.stdout
+
+
+@pytest.mark.alone
+def test_an_ordinary_user_runs_bundled_tasks_without_an_engine(
+    user: pwd.struct_passwd, place: Place
+) -> None:
+    """As `make demo` does, of which these are two tasks."""
+    agents = ["-a", "oracle", "-a", "nop", "--sandbox", "local", "--base", "host"]
+    tasks = [str(place.project / "examples" / "tasks"), "-t", "git-*", "-t", "ledger-*"]
+    argv = [place.python, "-m", "mechagym", "run", *tasks, *agents]
+    done = run_as(user, user.pw_dir, argv, place.path)
+    assert done.returncode == 0, (done.stdout[-3000:], done.stderr[-3000:])
+    assert "oracle@0.1.0 tasks: 2 passed" in done.stdout, done.stdout
+    assert "nop@0.1.0 tasks: 2 failed" in done.stdout, done.stdout
 
 
 @pytest.mark.alone
