@@ -10,7 +10,9 @@ needs Docker with the image debian:bookworm-slim
 
 import argparse
 import tempfile
+from collections.abc import AsyncIterator, Sequence
 from concurrent.futures import ThreadPoolExecutor
+from contextlib import asynccontextmanager
 from pathlib import Path
 
 import anyio
@@ -20,8 +22,8 @@ from tests.run.gym import Gym, make_task
 from benchmarks.pairs import Figure, cpu_s, in_turn, report
 from benchmarks.raw_docker import RawDocker
 from mechagym.run.config import Pace
-from mechagym.sandbox.base import Sandbox
-from mechagym.testing.memory import MemorySandbox
+from mechagym.sandbox.base import Box, BoxSpec, ExecOptions, ExecResult, Sandbox
+from mechagym.testing.memory import MemoryBox, MemorySandbox
 
 IMAGE = "debian:bookworm-slim"
 SOLVE = "echo solved > /app/done.txt"
@@ -35,6 +37,27 @@ def raw_trial() -> None:
     engine.exec(box, "sh", "-c", f"mkdir -p /app; {SOLVE}")
     engine.exec(box, "sh", "-c", TEST)
     engine.close(box)
+
+
+class SilentBox(MemoryBox):
+    """A memory box without its shell: each command has done nothing, well; the tests do pass."""
+
+    async def exec(self, argv: Sequence[str], _: ExecOptions = ExecOptions()) -> ExecResult:
+        """Run nothing."""
+        if argv[-1] == "/tests/test.sh":
+            await self.put(b"1\n", "/logs/verifier/reward.txt")
+        return ExecResult(exit_code=0)
+
+
+class SilentSandbox(MemorySandbox):
+    """Opens silent boxes: what is left of a trial is the controller's own."""
+
+    @asynccontextmanager
+    async def open(self, spec: BoxSpec) -> AsyncIterator[Box]:
+        """Open one."""
+        async with super().open(spec) as box:
+            assert isinstance(box, MemoryBox)
+            yield SilentBox(box.info, box._alive())
 
 
 class Ours:
@@ -81,14 +104,14 @@ def against_raw(name: str, rounds: int) -> list[Figure]:
     ]
 
 
-def in_memory(trials: int) -> Figure:
-    """The CPU of a trial whose box is in our own process, its interpreted shell included."""
+def in_memory(sandbox: Sandbox, which: str, trials: int) -> Figure:
+    """The CPU of a trial whose box is in our own process."""
     with tempfile.TemporaryDirectory() as root:
-        ours = Ours(MemorySandbox(), Path(root))
+        ours = Ours(sandbox, Path(root))
         ours(1, 1)
         ours(trials, 8)
     return Figure(
-        what="memory, CPU per trial, the box's own shell included",
+        what=f"memory, CPU per trial, {which}",
         value=f"{ours.cpu_ms[-1]:.1f} ms",
         goal="≤ 5 ms",
         held=ours.cpu_ms[-1] <= 5,
@@ -114,7 +137,8 @@ def main() -> None:
     figures: list[Figure] = []
     for name in args.sandbox or ("docker", "local"):
         figures += against_raw(name, args.rounds)
-    figures.append(in_memory(300))
+    figures.append(in_memory(MemorySandbox(), "the box's own shell included", 300))
+    figures.append(in_memory(SilentSandbox(), "without a shell: the controller alone", 300))
     report("What a trial costs beyond its work", figures)
 
 
