@@ -49,12 +49,7 @@ def weigh(
         ),
         stateful=any(_is_kept_elsewhere(piece) for piece in pieces)
         or any(settings.get(key) for key in _STATE),
-        variant=variant_of(
-            {
-                "service_tier": settings.get("service_tier"),
-                "speed": settings.get("anthropic_speed"),
-            }
-        ),
+        variant=_variant(settings),
     )
 
 
@@ -125,6 +120,18 @@ def _pages(piece: Any) -> int:
 def _is_kept_elsewhere(piece: Any) -> bool:
     """Whether only the provider will see how large it is. A picture is never larger than one."""
     return piece.kind not in ("binary", "image-url")
+
+
+def _variant(settings: "ModelSettings") -> str | None:
+    """What makes the price another one, by whichever setting or raw field it is asked for."""
+    raw = settings.get("extra_body")
+    tiers = (settings.get(f"{p}service_tier") for p in ("openai_", "anthropic_", ""))
+    asked = {
+        "service_tier": next(filter(None, tiers), None),
+        "speed": settings.get("anthropic_speed"),
+    }
+    named = {name: value for name, value in asked.items() if value is not None}
+    return variant_of({**(raw if isinstance(raw, dict) else {}), **named})
 
 
 def _thinking_budget(settings: "ModelSettings") -> int:
