@@ -6,9 +6,12 @@ from dataclasses import dataclass, replace
 from typing import Any
 
 import httpx
+from anthropic import AsyncAnthropic
+from openai import AsyncOpenAI
 
 from mechagym.budget import Budget
 from mechagym.llm.gateway import Gateway, Grant, Token, open_gateway
+from mechagym.llm.gateway.refusals import Dialect
 from mechagym.llm.names import ModelName
 from mechagym.records import Usage
 from mechagym.testing.provider import ToolCall, Turn
@@ -18,7 +21,7 @@ HI = [{"role": "user", "content": "hi"}]
 USAGE = Usage(input=30, cache_read=200, cache_write_5m=60, output=12, reasoning=7)
 CALLS = (ToolCall(id="call_1", name="read", arguments={"path": "ä.txt"}),)
 FULL = Turn(text="Grüße, 世界 🙂", thinking="hm…", calls=CALLS, usage=USAGE)
-PATHS = {
+PATHS: dict[Dialect, str] = {
     "anthropic": "/v1/messages",
     "openai-chat": "/v1/chat/completions",
     "openai-responses": "/v1/responses",
@@ -36,7 +39,7 @@ class Stand:
         ledger = self.bench.models.ledger(
             self.bench.meter, self.bench.events.append, door="gateway"
         )
-        told = {"trial": "t1", "models": ALLOWED, "ledger": ledger} | more
+        told: dict[str, Any] = {"trial": "t1", "models": ALLOWED, "ledger": ledger} | more
         return self.gateway.grant(Grant(**told))
 
     def close_provider(self, model: ModelName) -> None:
@@ -52,17 +55,29 @@ class Stand:
 
 
 @asynccontextmanager
-async def stand(script: Any = FULL, *, budget: Budget = Budget()) -> AsyncIterator[Stand]:
+async def stand(
+    script: Any = FULL, *, budget: Budget = Budget(), **more: Any
+) -> AsyncIterator[Stand]:
     async with (
-        bench(script, budget=budget) as made,
+        bench(script, budget=budget, **more) as made,
         open_gateway(made.models) as gateway,
         gateway.listen() as url,
     ):
         yield Stand(bench=made, gateway=gateway, url=url)
 
 
-def asking(wire: str, *, stream: bool = False, **more: Any) -> dict[str, Any]:
-    model = WIRES[wire].name  # type: ignore[index]
+def sdk_of_anthropic(at: Stand, **more: Any) -> Any:
+    """The real client; Any, as tests hand it plain dicts."""
+    return AsyncAnthropic(base_url=at.url, max_retries=0, **more)
+
+
+def sdk_of_openai(at: Stand, token: str) -> Any:
+    """The same of the other house."""
+    return AsyncOpenAI(base_url=f"{at.url}/v1", api_key=token, max_retries=0)
+
+
+def asking(wire: Dialect, *, stream: bool = False, **more: Any) -> dict[str, Any]:
+    model = WIRES[wire].name
     if wire == "openai-responses":
         return {"model": model, "input": "hi", "stream": stream} | more
     body = {"model": model, "messages": HI, "stream": stream}

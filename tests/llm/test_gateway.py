@@ -2,21 +2,32 @@
 
 import hashlib
 import json
+from typing import Any
 
 import anyio
 import httpx
 import pytest
-from anthropic import AsyncAnthropic, AuthenticationError, PermissionDeniedError
-from openai import AsyncOpenAI
+from anthropic import AuthenticationError, PermissionDeniedError
 from openai import AuthenticationError as OpenAIAuthenticationError
 
 from mechagym.budget import Budget
 from mechagym.events import ModelAnswered, ModelFailed, ModelRefused, ReserveExceeded
 from mechagym.llm.gateway import Token
+from mechagym.llm.gateway.refusals import Dialect
 from mechagym.llm.names import ModelName
 from mechagym.records import Usage
 from mechagym.testing.provider import Failure, Trouble, Turn
-from tests.llm.gateway_stand import ALLOWED, FULL, HI, PATHS, USAGE, asking, stand
+from tests.llm.gateway_stand import (
+    ALLOWED,
+    FULL,
+    HI,
+    PATHS,
+    USAGE,
+    asking,
+    sdk_of_anthropic,
+    sdk_of_openai,
+    stand,
+)
 from tests.llm.parts import KEY, WIRES
 
 ANTHROPIC, CHAT, RESPONSES = PATHS
@@ -52,7 +63,7 @@ async def test_both_ways_pass_byte_for_byte(wire, stream, trouble):
 async def test_the_real_sdks_work_through_it():
     async with stand([FULL, FULL, FULL, FULL]) as at:
         token = at.grant().value
-        async with AsyncAnthropic(api_key=token, base_url=at.url, max_retries=0) as client:
+        async with sdk_of_anthropic(at, api_key=token) as client:
             name = WIRES["anthropic"].name
             plain = await client.messages.create(model=name, max_tokens=99, messages=HI)
             async with client.messages.stream(model=name, max_tokens=99, messages=HI) as stream:
@@ -61,7 +72,7 @@ async def test_the_real_sdks_work_through_it():
             assert [m.id async for m in client.models.list()] == [m.name for m in ALLOWED]
             counted = await client.messages.count_tokens(model=name, messages=HI)
             assert counted.input_tokens > 1
-        async with AsyncOpenAI(api_key=token, base_url=f"{at.url}/v1", max_retries=0) as client:
+        async with sdk_of_openai(at, token) as client:
             answer = await client.responses.create(model="gpt-4o", input="hi")
             assert answer.output_text == FULL.text
             chat = await client.chat.completions.create(model="gpt-4o", messages=HI)
@@ -77,7 +88,7 @@ async def test_tokens_are_taken_from_both_headers_and_die_when_revoked():
     async with stand() as at:
         token, other = at.grant(), at.grant(models=())
         for how in ({"api_key": token.value}, {"auth_token": token.value}):
-            async with AsyncAnthropic(base_url=at.url, max_retries=0, **how) as client:
+            async with sdk_of_anthropic(at, **how) as client:
                 made = await client.messages.create(
                     model=WIRES["anthropic"].name, max_tokens=99, messages=HI
                 )
@@ -92,14 +103,12 @@ async def test_tokens_are_taken_from_both_headers_and_die_when_revoked():
         at.gateway.revoke(token)
         asked = len(at.bench.double.asked)
         for dead in (token.value, "mg_" + "x" * 43, "ä", KEY):
-            async with AsyncAnthropic(api_key="x", base_url=at.url, max_retries=0) as client:
+            async with sdk_of_anthropic(at, api_key="x") as client:
                 with pytest.raises(AuthenticationError, match="mechagym: no living token"):
                     await client.with_options(
                         default_headers={"x-api-key": dead.encode().decode("latin-1")}
                     ).messages.create(model="m", max_tokens=9, messages=HI)
-        async with AsyncOpenAI(
-            api_key=token.value, base_url=f"{at.url}/v1", max_retries=0
-        ) as client:
+        async with sdk_of_openai(at, token.value) as client:
             with pytest.raises(OpenAIAuthenticationError) as caught:
                 await client.models.list()
             assert caught.value.code == "invalid_api_key"
@@ -153,7 +162,7 @@ async def test_a_client_that_leaves_after_the_last_event_has_a_measured_call():
     assert at.bench.answered[0].spend.usage == USAGE
 
 
-OUTWARD = {
+OUTWARD: dict[str, tuple[Dialect, dict[str, Any]]] = {
     "anthropic search": (ANTHROPIC, {"tools": [{"type": "web_search_20260209", "name": "s"}]}),
     "anthropic fetch": (ANTHROPIC, {"tools": [{"type": "web_fetch_20250910", "name": "f"}]}),
     "anthropic code": (ANTHROPIC, {"tools": [{"type": "code_execution_20250825", "name": "c"}]}),
@@ -522,7 +531,7 @@ async def test_a_missing_key_and_a_closed_dialect_are_told():
             got = await client.post(PATHS[CHAT], json=asking(CHAT, model="x/y"))
             assert (got.status_code, got.json()["error"]["code"]) == (502, "no_credential")
         token = at.grant(dialects=frozenset({CHAT})).value
-        async with AsyncAnthropic(api_key=token, base_url=at.url, max_retries=0) as sdk:
+        async with sdk_of_anthropic(at, api_key=token) as sdk:
             name = WIRES["anthropic"].name
             with pytest.raises(PermissionDeniedError, match="does not speak anthropic"):
                 await sdk.messages.create(model=name, max_tokens=9, messages=HI)

@@ -4,6 +4,7 @@ import json
 import sys
 import time
 from subprocess import PIPE
+from typing import Any
 
 import anyio
 import httpx
@@ -44,15 +45,15 @@ FULL = Turn(text="Grüße, 世界 🙂", thinking="hm, so…", calls=CALLS, usag
 HI = [{"role": "user", "content": "hi"}]
 
 
-def anthropic(double: ProviderDouble) -> AsyncAnthropic:
+def anthropic(double: ProviderDouble) -> Any:
     return AsyncAnthropic(api_key="k", base_url=double.url, max_retries=0)
 
 
-def openai(double: ProviderDouble) -> AsyncOpenAI:
+def openai(double: ProviderDouble) -> Any:
     return AsyncOpenAI(api_key="k", base_url=f"{double.url}/v1", max_retries=0)
 
 
-def google(double: ProviderDouble) -> genai.Client:
+def google(double: ProviderDouble) -> Any:
     return genai.Client(api_key="k", http_options=HttpOptions(base_url=double.url))
 
 
@@ -183,7 +184,7 @@ async def test_errors_and_when_to_come_again():
     assert heads[0]["retry-after"] == "2"
     assert heads[1]["retry-after-ms"] == "1500"
     assert heads[2]["retry-after"].endswith("GMT")
-    assert overloaded.value.body["error"]["type"] == "overloaded_error"
+    assert "overloaded_error" in str(overloaded.value.body)
 
 
 async def test_broken_answers():
@@ -266,6 +267,8 @@ async def test_in_a_process_of_its_own():
     script = {"answers": [{"kind": "turn", "text": "from afar"}], "again": True}
     argv = [sys.executable, "-m", "mechagym.testing.provider"]
     async with await anyio.open_process(argv, stdin=PIPE, stdout=PIPE, stderr=None) as process:
+        assert process.stdin is not None
+        assert process.stdout is not None
         await process.stdin.send(json.dumps(script).encode())
         await process.stdin.aclose()
         url = (await process.stdout.receive()).decode().strip()

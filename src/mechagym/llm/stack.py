@@ -154,11 +154,9 @@ class Models:
         from mechagym.llm.wires import WholeModel, http_client, provider_model
 
         if provider.name == "replay":
-            from mechagym.llm.player import open_player
             from mechagym.llm.replay import ReplayModel
 
-            player = open_player(name.name)
-            self.players.append(player)
+            player = self.open_tape(name.name)
             return WholeModel(ReplayModel(player)), self._recorded(player) or name
         if provider.name == "scripted":
             from mechagym.llm.scripted import scripted_model
@@ -172,6 +170,14 @@ class Models:
             self._closing.push_async_callback(client.aclose)
         wire_name = self.catalogue.find(name).wire_name
         return provider_model(provider, wire_name, self._clients[provider.name]), name
+
+    def open_tape(self, name: str) -> "Player":
+        """A player of what stands behind `replay:`. Raises ConfigError."""
+        from mechagym.llm.player import open_player
+
+        player = open_player(name)
+        self.players.append(player)
+        return player
 
     def _recorded(self, player: "Player") -> ModelName | None:
         """The model that a tape is of, where its list price is known."""

@@ -10,7 +10,8 @@ from typing import TYPE_CHECKING
 import anyio.to_thread
 
 from mechagym.errors import ConfigError
-from mechagym.llm.calls import Call, CallRequest
+from mechagym.llm.bounds import CallRequest
+from mechagym.llm.calls import Call
 from mechagym.llm.catalogue import ModelInfo
 from mechagym.llm.credentials import Credential
 from mechagym.llm.gateway.base import Outbound
@@ -20,6 +21,7 @@ from mechagym.llm.gateway.grants import Grant
 from mechagym.llm.gateway.headers import outward
 from mechagym.llm.gateway.refusals import CREDENTIAL, MODEL, TOOL, Dialect, Refused
 from mechagym.llm.gateway.routes import Route
+from mechagym.llm.gateway.taping import REPLAY
 from mechagym.llm.gateway.wanted import Wanted, model_in, read_wanted
 from mechagym.llm.providers import Provider
 from mechagym.records import Json
@@ -42,13 +44,15 @@ class Asking:
 
     @property
     def changes(self) -> dict[str, Json]:
-        """The model's name, where the caller used another one."""
+        """The model's name, where the caller used another one; a tape takes any."""
         wire_name = self.info.wire_name
-        return {} if self.body.values["model"] == wire_name else {"model": wire_name}
+        same = self.body.values["model"] == wire_name or self.provider.name == REPLAY
+        return {} if same else {"model": wire_name}
 
     def outbound(self, changes: Mapping[str, Json], *, stream: bool = False) -> Outbound:
         """The request as it leaves, with these values changed in its body."""
         return Outbound(
+            model=self.info.id,
             provider=self.provider,
             dialect=self.route.dialect,
             path=self.head.path,
@@ -61,6 +65,7 @@ class Asking:
             ),
             body=self.body.with_values(changes),
             stream=stream,
+            free=self.route.kind == "count",
         )
 
     def _url(self, ending: str, query: str) -> str:
@@ -99,10 +104,12 @@ def _speaking(
 
 
 async def _credential(models: "Models", grant: Grant, provider: Provider) -> Credential | None:
+    def find() -> Credential | None:
+        return models.credentials.get(provider, agent=grant.agent)
+
+    blocks = provider.key_command or models.credentials.login is not None
     try:
-        credential = await anyio.to_thread.run_sync(
-            lambda: models.credentials.get(provider, agent=grant.agent)
-        )
+        credential = await anyio.to_thread.run_sync(find) if blocks else find()
     except ConfigError as error:
         raise Refused(CREDENTIAL, str(error)) from error
     if credential is None and provider.needs_key:
@@ -112,8 +119,8 @@ async def _credential(models: "Models", grant: Grant, provider: Provider) -> Cre
 
 def speaks(provider: Provider, dialect: Dialect) -> bool:
     """Whether a provider answers a dialect; nothing is translated. OpenAI itself speaks both."""
-    if provider.wire == "none":
-        return True
+    if provider.name == REPLAY:
+        return True  # a tape answers as it was asked
     return provider.wire == dialect or (
         provider.wire == "openai-responses" and dialect == "openai-chat"
     )

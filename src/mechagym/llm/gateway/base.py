@@ -7,20 +7,26 @@ from typing import Protocol
 
 from mechagym.llm.faults import Fault
 from mechagym.llm.gateway.refusals import Dialect, Headers
+from mechagym.llm.names import ModelName
 from mechagym.llm.providers import Provider
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Outbound:
-    """A request as it leaves: `path` is the caller's, `url` where it goes."""
+    """A request as it leaves: `path` is the caller's, `url` where it goes.
 
+    `free`: no model works for it, tokens are counted.
+    """
+
+    model: ModelName
     provider: Provider
     dialect: Dialect
     path: str
     url: str
     headers: Headers
     body: bytes
-    stream: bool
+    stream: bool = False
+    free: bool = False
 
 
 class UpstreamError(Exception):

@@ -8,7 +8,6 @@ import json
 import re
 from collections.abc import Mapping
 from dataclasses import dataclass
-from json.decoder import scanstring
 
 from mechagym.llm.gateway.refusals import INVALID, TOO_LARGE, Refused
 from mechagym.records import Json
@@ -64,7 +63,9 @@ def _read(text: str) -> tuple[dict[str, Json], dict[str, tuple[int, int]]]:
     spans: dict[str, tuple[int, int]] = {}
     at = _expect(text, 0, "{")
     while text[at] != "}" or values:
-        name, at = scanstring(text, _expect(text, at, '"'))
+        if text[at : at + 1] != '"':
+            raise ValueError(f"a name is expected at character {at}")
+        name, at = _DECODER.raw_decode(text, at)
         if name in values:
             raise ValueError(f"{name!r} is given twice")
         start = _expect(text, at, ":")
@@ -82,9 +83,9 @@ def _read(text: str) -> tuple[dict[str, Json], dict[str, tuple[int, int]]]:
 def _expect(text: str, at: int, sign: str) -> int:
     """Step over a sign and the space around it."""
     at = _skip(text, at)
-    if text[at] != sign:
+    if text[at : at + 1] != sign:
         raise ValueError(f"{sign} expected at character {at}")
-    return at + 1 if sign == '"' else _skip(text, at + 1)
+    return _skip(text, at + 1)
 
 
 def _skip(text: str, at: int) -> int:

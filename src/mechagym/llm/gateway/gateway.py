@@ -6,7 +6,7 @@ any byte stream: sockets on loopback, and those accepted from within a box.
 
 import logging
 from collections.abc import AsyncIterator, Callable, Coroutine
-from contextlib import AsyncExitStack, asynccontextmanager
+from contextlib import asynccontextmanager
 from dataclasses import dataclass
 from typing import TYPE_CHECKING, Protocol
 
@@ -21,6 +21,7 @@ from mechagym.llm.gateway.own import models_page
 from mechagym.llm.gateway.refusals import BUSY, ENDED, FAULT, Dialect, Refused
 from mechagym.llm.gateway.relay import CutError, Relay
 from mechagym.llm.gateway.routes import Route, dialect_of, route_of
+from mechagym.llm.gateway.taping import PlayingUpstream, RecordingUpstream
 from mechagym.llm.gateway.upstream import HttpUpstream
 
 if TYPE_CHECKING:
@@ -149,15 +150,13 @@ class Gateway:
 
 
 @asynccontextmanager
-async def open_gateway(
-    models: "Models", *, upstream: Upstream | None = None
-) -> AsyncIterator[Gateway]:
-    """A gateway over a job's prices, keys and pace; by default it reaches the real providers."""
-    async with AsyncExitStack() as stack:
-        if upstream is None:
-            outgoing = models.settings.outgoing
-            upstream = await stack.enter_async_context(HttpUpstream(outgoing))
-        yield Gateway(models, upstream)
+async def open_gateway(models: "Models") -> AsyncIterator[Gateway]:
+    """A gateway over a job's prices, keys and pace, with its tape if it has one."""
+    async with HttpUpstream(models.settings.outgoing) as http:
+        upstream: Upstream = http
+        if models.tape is not None:
+            upstream = RecordingUpstream(upstream, models.tape)
+        yield Gateway(models, PlayingUpstream(upstream, models.open_tape))
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)

@@ -25,7 +25,15 @@ from mechagym.llm.gateway.connection import Connection, is_stream
 from mechagym.llm.gateway.counting import can_count, count, estimated
 from mechagym.llm.gateway.headers import inward, retry_after_s
 from mechagym.llm.gateway.reach import look_through
-from mechagym.llm.gateway.refusals import BUDGET, BUSY, PRICE, UNREACHABLE, Headers, Refused
+from mechagym.llm.gateway.refusals import (
+    BUDGET,
+    BUSY,
+    NO_TAPE,
+    PRICE,
+    UNREACHABLE,
+    Headers,
+    Refused,
+)
 from mechagym.llm.gateway.tee import Tee
 from mechagym.llm.gateway.wanted import Wanted
 from mechagym.llm.pace import Pace
@@ -152,6 +160,8 @@ class Relay:
     def _broken(self, error: UpstreamError) -> Exception:
         if self._client.began:
             return CutError()
+        if error.fault.kind == "rejected":
+            return Refused(NO_TAPE, str(error))
         return Refused(UNREACHABLE, f"the provider did not answer: {error}")
 
 

@@ -38,8 +38,8 @@ def listing(asked: Asked, models: tuple[Listed, ...]) -> Json | None:
     key = "models" if shape is _google else "data"
     shown: Json = {key: [shape(m) for m in models]}
     if shape is _anthropic:
-        ids = [m.id for m in models] or [None]
-        return shown | {"has_more": False, "first_id": ids[0], "last_id": ids[-1]}
+        ends = {"first_id": models[0].id, "last_id": models[-1].id} if models else {}
+        return shown | {"has_more": False, **ends}
     return shown if shape is _google else {"object": "list", **shown}
 
 

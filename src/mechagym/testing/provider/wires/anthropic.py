@@ -91,7 +91,7 @@ def _blocks(turn: Turn) -> Iterator[dict[str, Json]]:
 
 
 def _block_events(turn: Turn, index: int, block: dict[str, Json]) -> Iterator[bytes]:
-    empty = {"thinking": {"thinking": "", "signature": ""}, "text": {"text": ""}}
+    empty: dict[str, Json] = {"thinking": {"thinking": "", "signature": ""}, "text": {"text": ""}}
     begun = block | empty.get(block["type"], {"input": {}})
     started = {"type": "content_block_start", "index": index, "content_block": begun}
     yield event(started, "content_block_start")

@@ -73,7 +73,7 @@ def _item_events(turn: Turn, item: dict[str, Json]) -> Iterator[Told]:
 
 def _part_events(turn: Turn, kind: str, place: Json, part: dict[str, Json]) -> Iterator[Told]:
     said = "response.output_text" if kind == "content" else f"response.{kind}_text"
-    more = {"logprobs": []} if kind == "content" else {}
+    more: dict[str, Json] = {"logprobs": []} if kind == "content" else {}
     yield f"response.{kind}_part.added", place | {"part": part | {"text": ""}}
     for piece in turn.deltas(part["text"]):
         yield f"{said}.delta", place | {"delta": piece, **more}
