@@ -273,3 +273,12 @@ def test_a_search_without_price_is_refused():
     assert price.worst_nano(10, 10) == 20_000
     with pytest.raises(PriceUnknown, match="searches"):
         price.worst_nano(10, 10, 1)
+
+
+@pytest.mark.must("llm-14")
+@pytest.mark.parametrize(("tokens", "nano"), [(1, 0), (2, 1), (3, 2), (5, 2), (7, 4)])
+def test_half_a_nano_dollar_goes_to_the_even_one(tokens: int, nano: int):
+    half = Rate(usd=Decimal("0.0005"))
+    price = price_of(HAIKU, "t", rates={"input": half, "output": half}, per_1k_searches=None)
+    assert price.cost_nano(Usage(input=tokens)) == nano
+    assert price.worst_nano(tokens, 0) == -(-tokens // 2), "a worst case is never rounded down"
