@@ -41,15 +41,19 @@ pytestmark = [
 @pytest.fixture(scope="module")
 def user() -> Iterator[pwd.struct_passwd]:
     needs_parts()
+    with new_user(USER) as made:
+        yield made
+
+
+@contextmanager
+def new_user(name: str, *options: str) -> Iterator[pwd.struct_passwd]:
+    """A user of this run alone: others may run these tests at the same time."""
+    name = f"{name}-{os.getpid()}"
+    subprocess.run(["useradd", "--create-home", *options, name], check=True, capture_output=True)
     try:
-        known = pwd.getpwnam(USER)
-    except KeyError:
-        subprocess.run(["useradd", "--create-home", USER], check=True, capture_output=True)
-        known = pwd.getpwnam(USER)
-        yield known
-        subprocess.run(["userdel", "--remove", USER], check=False, capture_output=True)
-    else:
-        yield known
+        yield pwd.getpwnam(name)
+    finally:
+        subprocess.run(["userdel", "--remove", name], check=False, capture_output=True)
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -138,7 +142,7 @@ def run_suite(
         *prefix,
         *(place.python, "-m", "pytest", "-q", "-p", "no:cacheprovider", "-k", only),
         f"--rootdir={place.project}",
-        f"--basetemp={user.pw_dir}/pytest-{os.getpid()}",  # others may run this, too
+        f"--basetemp={user.pw_dir}/pytest",
         *(str(place.project / "tests" / "sandbox" / suite) for suite in suites),
     ]
     return run_as(None if prefix else user, user.pw_dir, argv, place.path)
@@ -190,7 +194,7 @@ def delegated_groups(user: pwd.struct_passwd) -> Iterator[list[Path]]:
     parents = cgroups.parents()
     if not parents:
         pytest.skip("this root has no control groups to give away")
-    groups = [parent / f"{USER}-{os.getpid()}" for parent in dict.fromkeys(parents.values())]
+    groups = [parent / user.pw_name for parent in dict.fromkeys(parents.values())]
     for group in groups:
         group.mkdir()
         for path in (group, *group.iterdir()):
@@ -204,20 +208,15 @@ def delegated_groups(user: pwd.struct_passwd) -> Iterator[list[Path]]:
 
 
 @pytest.mark.alone
-def test_without_subordinate_ids_it_says_what_to_do(user: pwd.struct_passwd, place: Place) -> None:
-    table = Path("/etc/subuid")
-    before = table.read_text()
+def test_without_subordinate_ids_it_says_what_to_do(place: Place) -> None:
     script = (
         "import anyio, pathlib\n"
         "from mechagym.sandbox.local import LocalSandbox\n"
         "probe = anyio.run(LocalSandbox(cache=pathlib.Path.home() / 'none').probe)\n"
         "print(probe.usable, probe.reason, probe.remedy)\n"
     )
-    table.write_text("".join(line for line in before.splitlines(keepends=True) if USER not in line))
-    try:
-        said = run_as(user, user.pw_dir, [place.python, "-c", script], place.path)
-    finally:
-        table.write_text(before)
-    assert "False" in said.stdout, said
-    assert "/etc/subuid" in said.stdout
-    assert f"usermod --add-subuids 100000-165535 --add-subgids 100000-165535 {USER}" in said.stdout
+    with new_user("mechagym-bare", "-K", "SUB_UID_COUNT=0", "-K", "SUB_GID_COUNT=0") as bare:
+        said = run_as(bare, bare.pw_dir, [place.python, "-c", script], place.path).stdout
+    assert said.startswith("False /etc/subuid has no range"), said
+    mend = "usermod --add-subuids 100000-165535 --add-subgids 100000-165535"
+    assert f"{mend} {bare.pw_name}" in said
