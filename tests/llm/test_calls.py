@@ -252,27 +252,42 @@ def test_with_true_usage_no_limit_is_ever_passed(
     st.lists(
         st.tuples(st.integers(0, 20_000), st.integers(0, 40_000), st.integers(0, 9_000)),
         min_size=1,
-        max_size=20,
-    )
+        max_size=30,
+    ),
+    st.integers(1, 5),
 )
 def test_when_usage_lies_the_overshoot_is_what_the_calls_in_flight_lied(
-    calls: list[tuple[int, int, int]],
+    calls: list[tuple[int, int, int]], at_once: int
 ):
-    d = desk(Budget(usd=0.05))
-    limit = 50_000_000
-    for size, came, went in calls:
-        try:
-            call = d.ledger.open(replace(ASK, body_bytes=size))
-        except BudgetExhausted:
-            assert d.of(ModelRefused)
-            continue
-        before, held = d.meter.settled.billed_nano, d.meter.held
+    d = desk(Budget(usd=0.1))
+    flying: list[tuple[Call, int, int]] = []
+    lied = 0
+
+    def land() -> None:
+        nonlocal lied
+        call, came, went = flying.pop(0)
+        held = call._hold.want
         told = len(d.of(ReserveExceeded))
         spent = call.answered(Usage(input=came, output=went))
         over = max(0, spent.billed_nano - held.billed_nano)
-        assert d.meter.settled.billed_nano <= max(limit, before) + over
-        is_more = over > 0 or spent.usage.tokens > held.usage.tokens
-        assert len(d.of(ReserveExceeded)) - told == is_more
+        lied += over
+        exceeded = over > 0 or spent.usage.tokens > held.usage.tokens
+        assert len(d.of(ReserveExceeded)) - told == exceeded
+
+    for size, came, went in calls:
+        try:
+            flying.append((d.ledger.open(replace(ASK, body_bytes=size)), came, went))
+        except BudgetExhausted:
+            pass
+        else:
+            in_all = d.meter.settled + d.meter.held
+            assert in_all.billed_nano <= 100_000_000, "a new call needs room for all that is there"
+        if len(flying) >= at_once:
+            land()
+        assert (d.meter.settled + d.meter.held).billed_nano <= 100_000_000 + lied
+    while flying:
+        land()
+    assert d.meter.settled.billed_nano <= 100_000_000 + lied
 
 
 @pytest.mark.must("llm-20")
