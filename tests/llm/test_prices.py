@@ -5,10 +5,12 @@ from decimal import Decimal
 from pathlib import Path
 
 import pytest
+from genai_prices.types import ClauseEquals, ModelInfo, ModelPrice
 from hypothesis import given
 from hypothesis import strategies as st
 
 from mechagym.errors import ConfigError, PriceUnknown
+from mechagym.llm import price_library
 from mechagym.llm.names import ModelName
 from mechagym.llm.price_library import LISTED, _names
 from mechagym.llm.price_table import PriceTable
@@ -146,6 +148,15 @@ def test_an_entry_without_prices_is_unknown_and_not_free():
     for name in empty:
         with pytest.raises(PriceUnknown):
             TABLE.find(name, NOW)
+
+
+@pytest.mark.must("llm-15")
+def test_zeros_in_the_list_are_no_price_either(monkeypatch: pytest.MonkeyPatch):
+    zero = ModelPrice(input_mtok=Decimal(0), output_mtok=Decimal(0))
+    odd = ModelInfo(id="odd", match=ClauseEquals(equals="odd"), prices=zero)
+    monkeypatch.setattr(price_library, "_names", lambda _provider: {"odd": odd})
+    with pytest.raises(PriceUnknown):
+        TABLE.find(ModelName("openai", "odd"), NOW)
 
 
 @pytest.mark.must("llm-15")
