@@ -23,7 +23,7 @@ from mechagym.llm.admission import Admission
 from mechagym.llm.catalogue import Catalogue
 from mechagym.llm.claude_login import ClaudeLogin
 from mechagym.llm.credentials import Credentials
-from mechagym.llm.listing import kept_lists
+from mechagym.llm.kept import kept_lists
 from mechagym.llm.names import ModelName
 from mechagym.llm.price_table import PriceTable
 from mechagym.llm.router.file import load_models

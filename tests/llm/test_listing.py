@@ -15,7 +15,8 @@ from mechagym.llm.catalogue import Catalogue
 from mechagym.llm.credentials import Credential, Credentials
 from mechagym.llm.facts import Facts
 from mechagym.llm.health import Health, check
-from mechagym.llm.listing import fetch, keep, kept_lists
+from mechagym.llm.kept import keep, kept_lists
+from mechagym.llm.listing import fetch
 from mechagym.llm.names import ModelName
 from mechagym.llm.outgoing import Outgoing
 from mechagym.llm.providers import SHIPPED, Provider
@@ -165,10 +166,11 @@ async def test_what_is_no_list_is_an_error(body: str):
 
 
 async def test_odd_entries_of_a_list_give_what_they_say():
-    body = '{"data": [{"id": "a", "created": "x", "max_model_len": 8192}, 3, {"no": "id"}]}'
+    body = """{"data": [{"id": "a", "created": "x", "max_model_len": 8192}, 3, {"no": "id"},
+        {"id": "b", "max_model_len": 0}, {"id": "c", "max_model_len": "8k"}]}"""
     async with server(answering(body)) as url:
         found = await fetch(replace(SHIPPED["vllm"], base_url=url), None, DIRECT)
-    assert found == {"a": Facts(context_window=8192)}
+    assert found == {"a": Facts(context_window=8192), "b": Facts(), "c": Facts()}
 
 
 async def test_a_kept_list_is_read_as_a_source_with_its_day(tmp_path: Path):

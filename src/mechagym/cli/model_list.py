@@ -15,7 +15,8 @@ from mechagym.config import Settings
 from mechagym.errors import ConfigError, PriceUnknown
 from mechagym.llm.catalogue import ModelInfo
 from mechagym.llm.credentials import Credentials, has_key
-from mechagym.llm.listing import fetch, keep
+from mechagym.llm.kept import keep
+from mechagym.llm.listing import fetch
 from mechagym.llm.names import ModelName
 from mechagym.llm.price_table import PriceTable
 from mechagym.llm.prices import Price

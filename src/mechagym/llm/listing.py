@@ -1,20 +1,17 @@
-"""The lists of models that providers give: asked on demand, kept with their day, read as facts.
+"""The lists of models that providers give, asked on demand and read as facts.
 
 Each provider says what it likes: Anthropic limits and dates, OpenRouter and Google limits, OpenAI
 dates alone. What one does not say stays unsaid. Asking for a list costs nothing.
 """
 
-import json
-import os
 from collections.abc import Iterator, Mapping
 from dataclasses import dataclass
 from datetime import UTC, date, datetime
-from pathlib import Path
 
 import httpx
 
 from mechagym.llm.credentials import Credential, key_header
-from mechagym.llm.facts import FactFile, Facts, Statement
+from mechagym.llm.facts import Facts
 from mechagym.llm.outgoing import CONNECT_S, Outgoing
 from mechagym.llm.providers import Provider
 from mechagym.records import Json
@@ -189,24 +186,3 @@ def _day(value: Json) -> date | None:
     except (ValueError, OverflowError, OSError):
         return None
     return day if day.year > 1970 else None
-
-
-def keep(folder: Path, provider: Provider, models: Mapping[str, Facts], *, today: date) -> Path:
-    """Write a list where `kept_lists` finds it, in one step; gives the file."""
-    said = Statement(
-        source=f"{provider.name}'s list of {today}",
-        models={f"{provider.name}:{name}": facts for name, facts in models.items()},
-    )
-    file = FactFile(as_of=today, statements=(said,))
-    folder.mkdir(parents=True, exist_ok=True)
-    path = folder / f"{provider.name}.json"
-    fresh = path.with_suffix(f".{os.getpid()}")
-    fresh.write_text(
-        json.dumps(file.model_dump(mode="json", exclude_none=True), indent=1), encoding="utf-8"
-    )
-    return fresh.replace(path)
-
-
-def kept_lists(folder: Path) -> list[Path]:
-    """The lists kept on this host, in the order of their names."""
-    return sorted(folder.glob("*.json"))
