@@ -3,6 +3,7 @@
 import base64
 from collections.abc import Iterator
 from dataclasses import replace
+from datetime import UTC, datetime
 from typing import Any
 
 import anyio
@@ -472,3 +473,23 @@ async def test_where_nobody_counts_a_large_request_is_refused():
             await ask(b.open(WIRES["openai-chat"]), "word " * 4_000, max_tokens=2_000)
         assert b.double.asked == []
         assert b.is_refused("budget_tokens")
+
+
+@pytest.mark.must("llm-13")
+async def test_every_count_arrives_from_every_wire(wire: Wire, way: Any):
+    """What the provider says, through its SDK and the library, is what is paid for."""
+    full = Usage(
+        input=1_000,
+        cache_read=200,
+        cache_write_5m=30,
+        cache_write_1h=4 if wire == "anthropic" else 0,
+        output=50,
+        reasoning=6,
+        web_searches=2 if wire == "anthropic" else 0,
+    )
+    said = replace(full, cache_write_5m=0) if wire == "google" else full
+    async with bench(Turn(text="x", thinking="hm", usage=said)) as b:
+        await way(b.open(WIRES[wire]))
+        assert b.meter.settled.usage == said
+        price = b.models.prices.find(WIRES[wire], datetime.now(UTC))
+        assert b.meter.settled.billed_nano == price.cost_nano(said)
