@@ -5,10 +5,12 @@ from collections.abc import Iterator
 from datetime import timedelta
 from pathlib import Path
 
+import click
 import pytest
 from anyio.from_thread import start_blocking_portal
 from pydantic_ai.models import override_allow_model_requests
 
+from mechagym.cli.completing import models
 from mechagym.records import now
 from mechagym.testing.provider import Listed, ProviderDouble, Turn, always, provider_double
 from tests.cli.conftest import Cli
@@ -236,6 +238,20 @@ def test_a_job_knows_its_models_by_their_full_ids(cli: Cli, own: Path, tasks: Pa
     assert warnings == [
         f"warning: anthropic:ageing will be retired on {SOON}: take anthropic:fresh"
     ]
+
+
+@pytest.mark.parametrize(
+    ("begun", "offered"),
+    [
+        ("gpt", ["gpt-4o"]),
+        ("anthropic:fr", ["anthropic:fresh"]),
+        ("anthropic:age", ["anthropic:ageing"]),
+    ],
+)
+def test_the_shell_offers_models(own: Path, begun: str, offered: list[str]):
+    context, parameter = click.Context(click.Command("x")), click.Option(["--model"])
+    assert models(context, parameter, begun) == offered
+    assert "ollama:" in models(context, parameter, "")
 
 
 @pytest.fixture

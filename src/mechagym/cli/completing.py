@@ -24,6 +24,21 @@ def sandboxes(_ctx: click.Context, _param: click.Parameter, incomplete: str) -> 
     return [name for name in ("auto", *wiring.names("sandbox")) if name.startswith(incomplete)]
 
 
+def models(_ctx: click.Context, _param: click.Parameter, incomplete: str) -> list[str]:
+    """The aliases, and once a provider is named its models that are not retired."""
+    from mechagym import config, wiring
+    from mechagym.errors import MechagymError
+
+    try:
+        admission = wiring.admission(config.load())
+    except MechagymError:
+        return []
+    names = [*admission.aliases, *(f"{name}:" for name in admission.providers)]
+    if ":" in incomplete:
+        names = admission.catalogue.suggestions(admission.today)
+    return [name for name in names if name.startswith(incomplete)]
+
+
 def jobs(_ctx: click.Context, _param: click.Parameter, incomplete: str) -> list[str]:
     """The newest jobs, and `last`; nothing where the store cannot be read."""
     import anyio

@@ -165,7 +165,7 @@ def _asked(settings: Settings, given: Mapping[str, Any]) -> JobConfig:
 def _by_full_id(settings: Settings, entry: JobEntry) -> JobEntry:
     """The entry with each model as `provider:name`; those of roles stand apart."""
     roles = tuple(f"{role}={model}" for role, model in entry.role_models.items())
-    asked = named(settings, entry.models + roles)
+    asked = named(settings, entry.models + roles, roles=True)
     return entry.model_copy(
         update={
             "models": tuple(map(str, asked.models)),

@@ -4,6 +4,7 @@ from typing import TYPE_CHECKING
 
 import click
 
+from mechagym.cli import completing
 from mechagym.cli.lazy import later
 from mechagym.cli.options import json_option, with_settings
 
@@ -62,7 +63,7 @@ def listed(
 
 
 @click.command("check")
-@click.argument("names", nargs=-1, metavar="[ID]...")
+@click.argument("names", nargs=-1, metavar="[ID]...", shell_complete=completing.models)
 @click.option("--deep", is_flag=True, help="Make one call of one token, too, and say its cost.")
 @json_option
 @with_settings()

@@ -6,7 +6,7 @@ from typing import Any
 
 import click
 
-from mechagym.cli.completing import agents
+from mechagym.cli.completing import agents, models
 from mechagym.cli.options import trust_option
 
 Decorator = Callable[[Any], Any]
@@ -37,6 +37,7 @@ what_options = together(
         "models",
         multiple=True,
         metavar="[ROLE=]MODEL",
+        shell_complete=models,
         help="Model: provider:name or an alias; for one role of an agent: actor=MODEL.",
     ),
     click.option("-k", "--repeats", type=int, help="Trials of each task.  [default: 1]"),
