@@ -137,6 +137,28 @@ def test_what_is_left_without_a_word_counts_in_full():
 
 
 @pytest.mark.must("llm-3")
+def test_the_first_end_counts():
+    d = desk()
+    call = d.ledger.open(ASK)
+    spent = call.answered(Usage(input=1, output=1))
+    call.abandoned()
+    call.failed(Fault(kind="server", message="late"), released=True)
+    call.answered(Usage(input=9, output=9))
+    assert (d.meter.settled, len(d.events)) == (spent, 2)
+
+
+def test_an_answer_after_the_end_of_its_meter_changes_nothing():
+    """The meter counted the hold in full; so does whoever folds the events."""
+    job = Meter()
+    with job.spend(Budget()) as trial:
+        d = Desk(trial)
+        call = d.ledger.open(ASK)
+    call.answered(Usage(input=1, output=1))
+    assert job.settled == d.of(ModelRequested)[0].held
+    assert not d.of(ModelAnswered)
+
+
+@pytest.mark.must("llm-3")
 @pytest.mark.anyio
 async def test_a_cancelled_call_ends_and_counts():
     d = desk()

@@ -15,6 +15,7 @@ from pydantic_ai.messages import (
 )
 from pydantic_ai.models import ModelRequestParameters
 from pydantic_ai.native_tools import WebSearchTool
+from pydantic_ai.settings import ModelSettings
 from pydantic_ai.tools import ToolDefinition
 
 from mechagym.llm.bounds import CallRequest
@@ -28,7 +29,8 @@ def weighed(
     *content: Any, settings: Any = None, parameters: ModelRequestParameters | None = None
 ) -> CallRequest:
     request = ModelRequest(parts=[UserPromptPart(content=list(content) or ["hi"])])
-    return weigh(NAME, [request], settings or {}, parameters or ModelRequestParameters())
+    told: ModelSettings = settings or {}
+    return weigh(NAME, [request], told, parameters or ModelRequestParameters())
 
 
 def test_text_counts_by_its_bytes():

@@ -150,8 +150,9 @@ class Ledger:
 class Call:
     """One try of a model call, from its hold to its end. `output_limit` is what may be sent.
 
-    As a context it ends with its body at the latest: failed where the model library says how it
-    failed, else abandoned.
+    The first end counts; a later one, also one after its meter was closed and counted the hold in
+    full, changes nothing. As a context it ends with its body at the latest: failed where the model
+    library says how it failed, else abandoned.
     """
 
     def __init__(
@@ -203,6 +204,8 @@ class Call:
         request_id: str | None = None,
     ) -> Spend:
         """Settle an answer. Without a usage, or with an empty one, at what was held."""
+        if not self.open:
+            return self._hold.want
         measured = usage is not None and usage.tokens > 0
         spent = self._spent(usage if measured else None)
         self._settle(
@@ -230,6 +233,8 @@ class Call:
         wait_s: float | None = None,
     ) -> Spend:
         """End a try that failed: give the hold back, or settle it at what was reported or held."""
+        if not self.open:
+            return self._hold.want
         spent = Spend() if released else self._spent(usage)
         event = ModelFailed(
             call_id=self.call_id,
