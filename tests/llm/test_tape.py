@@ -8,6 +8,7 @@ from collections.abc import Iterator
 from pathlib import Path
 from typing import Any
 
+import anyio
 import pytest
 from hypothesis import given
 from hypothesis import strategies as st
@@ -34,7 +35,7 @@ from mechagym.llm.tape import (
     read_tape,
 )
 from mechagym.records import Usage
-from mechagym.testing.provider import ToolCall, Turn
+from mechagym.testing.provider import ToolCall, Trouble, Turn
 from mechagym.trajectory.redact import Redactor
 from tests.llm.parts import WIRES, ask, ask_streamed, bench
 
@@ -146,6 +147,24 @@ async def test_a_replay_has_no_way_to_the_network(
         await ask(replay)
     assert caught.value.reason == "tape_miss"
     assert meter.held.usage == Usage()
+
+
+async def test_a_tape_is_played_at_once_or_at_its_own_speed(
+    tape: TapeWriter, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+):
+    async with bench(Turn(text="hi", trouble=Trouble(wait_s=0.05)), tape=tape) as b:
+        await ask(b.open(WIRES["anthropic"]))
+    waited: list[float] = []
+
+    async def sleep(seconds: float) -> None:
+        waited.append(seconds)
+
+    monkeypatch.setattr(anyio, "sleep", sleep)
+    await ask(offline([], f"{tmp_path}/a.tape")[0])
+    assert waited == []
+    await ask(offline([], f"{tmp_path}/a.tape?recorded")[0])
+    assert len(waited) == 1
+    assert waited[0] >= 0.05
 
 
 async def test_a_strict_miss_shows_what_differs(tape: TapeWriter, tmp_path: Path):

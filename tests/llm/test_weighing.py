@@ -1,6 +1,6 @@
 """The bound of a call is seen in what is about to be sent."""
 
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
 import pytest
 from pydantic_ai.messages import (
@@ -15,12 +15,14 @@ from pydantic_ai.messages import (
 )
 from pydantic_ai.models import ModelRequestParameters
 from pydantic_ai.native_tools import WebSearchTool
-from pydantic_ai.settings import ModelSettings
 from pydantic_ai.tools import ToolDefinition
 
 from mechagym.llm.bounds import CallRequest
 from mechagym.llm.names import ModelName
 from mechagym.llm.weighing import weigh
+
+if TYPE_CHECKING:
+    from pydantic_ai.settings import ModelSettings
 
 NAME = ModelName("anthropic", "x")
 
