@@ -67,6 +67,11 @@ def agent_factory(name: str) -> AgentFactory:
     return cast("AgentFactory", _named("agent", name))
 
 
+def needs_model(name: str) -> bool:
+    """Whether an agent cannot work without a model. Raises ConfigError for an unknown name."""
+    return bool(getattr(agent_factory(name), "needs_model", False))
+
+
 def make_agent(choice: AgentChoice, task: Task, settings: Settings) -> Agent:
     """Make one trial's agent. Raises ConfigError for an unknown name or option."""
     factory = agent_factory(choice.name)

@@ -254,6 +254,23 @@ def test_the_shell_offers_models(own: Path, begun: str, offered: list[str]):
     assert "ollama:" in models(context, parameter, "")
 
 
+@pytest.mark.parametrize(
+    ("agent", "flags", "models"),
+    [
+        ("claude-code", (), ["anthropic:fresh"]),
+        ("claude-code", ("-m", "claude"), ["anthropic:claude-sonnet-5-5"]),
+        ("nop", (), []),
+    ],
+)
+def test_the_default_model_is_for_agents_that_need_one(
+    cli: Cli, own: Path, tasks: Path, monkeypatch, agent: str, flags, models: list[str]
+):
+    (own / "settings.toml").write_text('[llm]\ndefault_model = "anthropic:fresh"\n')
+    result = cli("run", tasks, "-a", agent, *flags, "--dry-run", "--json", "--budget", 1)
+    assert result.exit_code == 0, result.stderr
+    assert json.loads(result.stdout)["models"] == models
+
+
 @pytest.fixture
 def tasks(home: Path, monkeypatch) -> Path:
     """One task, in the memory sandbox."""

@@ -163,9 +163,15 @@ def _asked(settings: Settings, given: Mapping[str, Any]) -> JobConfig:
 
 
 def _by_full_id(settings: Settings, entry: JobEntry) -> JobEntry:
-    """The entry with each model as `provider:name`; those of roles stand apart."""
+    """The entry with each model as `provider:name`; those of roles stand apart.
+
+    Where none is named and an agent needs one, it is the default model of the settings.
+    """
     roles = tuple(f"{role}={model}" for role, model in entry.role_models.items())
-    asked = named(settings, entry.models + roles, roles=True)
+    models, default = entry.models, settings.llm.default_model
+    if not models and default and any(wiring.needs_model(agent.name) for agent in entry.agents):
+        models = (default,)
+    asked = named(settings, models + roles, roles=True)
     return entry.model_copy(
         update={
             "models": tuple(map(str, asked.models)),
