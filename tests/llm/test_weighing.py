@@ -1,6 +1,6 @@
 """The bound of a call is seen in what is about to be sent."""
 
-from typing import TYPE_CHECKING, Any
+from typing import Any
 
 import pytest
 from pydantic_ai.messages import (
@@ -21,9 +21,6 @@ from mechagym.llm.bounds import CallRequest
 from mechagym.llm.names import ModelName
 from mechagym.llm.weighing import weigh
 
-if TYPE_CHECKING:
-    from pydantic_ai.settings import ModelSettings
-
 NAME = ModelName("anthropic", "x")
 
 
@@ -31,7 +28,7 @@ def weighed(
     *content: Any, settings: Any = None, parameters: ModelRequestParameters | None = None
 ) -> CallRequest:
     request = ModelRequest(parts=[UserPromptPart(content=list(content) or ["hi"])])
-    told: ModelSettings = settings or {}
+    told: Any = settings or {}
     return weigh(NAME, [request], told, parameters or ModelRequestParameters())
 
 

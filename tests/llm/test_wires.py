@@ -493,3 +493,15 @@ async def test_every_count_arrives_from_every_wire(wire: Wire, way: Any):
         assert b.meter.settled.usage == said
         price = b.models.prices.find(WIRES[wire], datetime.now(UTC))
         assert b.meter.settled.billed_nano == price.cost_nano(said)
+
+
+@pytest.mark.must("llm-35")
+async def test_a_key_does_not_follow_a_redirect(wire: Wire, way: Any):
+    async with bench(Turn(text="give it to me")) as elsewhere:
+        away = elsewhere.double.url.replace("127.0.0.1", "localhost")
+        redirect = Failure(status=307, headers={"location": f"{away}/v1/messages"})
+        async with bench(redirect, retry=ONCE) as b:
+            with pytest.raises(ModelError):
+                await way(b.open(WIRES[wire]))
+            assert len(b.double.works) == 1
+        assert elsewhere.double.asked == []
