@@ -4,6 +4,7 @@ import base64
 from collections.abc import Iterator
 from dataclasses import replace
 from datetime import UTC, datetime
+from itertools import pairwise
 from typing import Any
 
 import anyio
@@ -505,3 +506,49 @@ async def test_a_key_does_not_follow_a_redirect(wire: Wire, way: Any):
                 await way(b.open(WIRES[wire]))
             assert len(b.double.works) == 1
         assert elsewhere.double.asked == []
+
+
+@pytest.mark.must("llm-18")
+@pytest.mark.parametrize("status", [429, 529])
+async def test_a_refusal_slows_down_the_key_for_everybody(wire: Wire, way: Any, status: int):
+    async with bench([Failure(status=status), *[Turn(text="x")] * 4]) as b:
+        name = WIRES[wire]
+        provider = b.models.provider(name)
+        pace = b.models.paces.of(provider, b.models.credentials.get(provider))
+        await way(b.open(name))
+        assert pace.limit == 4
+        for _ in range(3):
+            await way(b.open(name))
+        assert (pace.limit, pace.in_flight) == (5, 0)
+
+
+async def test_an_error_of_the_server_slows_nobody(wire: Wire):
+    async with bench([Failure(status=500), Turn(text="x")]) as b:
+        name = WIRES[wire]
+        provider = b.models.provider(name)
+        await ask(b.open(name))
+        assert b.models.paces.of(provider, b.models.credentials.get(provider)).limit == 8
+
+
+@pytest.mark.must("llm-7")
+async def test_the_bridge_on_the_device_is_asked_one_at_a_time(way: Any):
+    async with bench(Turn(text="x", trouble=Trouble(wait_s=0.02))) as b:
+        async with anyio.create_task_group() as tasks:
+            for _ in range(4):
+                tasks.start_soon(way, b.open(ModelName("fm", "local")))
+        spans = [(asked.began_s, asked.ended_s or 0.0) for asked in b.double.works]
+        assert len(spans) == 4
+        assert all(before[1] <= after[0] for before, after in pairwise(spans))
+        assert b.is_even()
+
+
+async def test_a_call_holds_its_turn_until_its_stream_is_over():
+    async with bench(Turn(text="x" * 400)) as b:
+        model = b.open(ModelName("vllm", "x"))
+        pace = b.models.paces.of(b.models.provider(ModelName("vllm", "x")), None)
+        message = [ModelRequest.user_text_prompt("hi")]
+        async with model.request_stream(list(message), None, ModelRequestParameters()) as stream:
+            assert pace.in_flight == 1
+            async for _ in stream:
+                pass
+        assert pace.in_flight == 0
