@@ -23,7 +23,7 @@ from mechagym.llm.admission import Admission
 from mechagym.llm.catalogue import Catalogue
 from mechagym.llm.claude_login import ClaudeLogin
 from mechagym.llm.credentials import Credentials
-from mechagym.llm.kept import kept_lists
+from mechagym.llm.kept import kept_lists, kept_prices
 from mechagym.llm.names import ModelName
 from mechagym.llm.price_table import PriceTable
 from mechagym.llm.router.file import load_models
@@ -189,10 +189,11 @@ def admission(settings: Settings) -> Admission:
 
 
 def prices(settings: Settings) -> PriceTable:
-    """What models cost on this host: the project's file, the user's, what we ship."""
+    """What models cost on this host: the project's file, the user's, kept lists, what we ship."""
     return PriceTable.load(
         Path("pricing.yaml"),
         settings.config_dir / "pricing.yaml",
+        *kept_prices(settings.cache_dir / "models"),
         free=[name for name, p in settings.llm.providers.items() if p.price == "free"],
     )
 

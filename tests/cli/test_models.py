@@ -144,6 +144,15 @@ def test_the_list_asks_nobody_and_refresh_does(
     assert len(double.asked) == 1
 
 
+def test_openrouters_list_brings_prices(cli: Cli, own: Path, double: ProviderDouble, monkeypatch):
+    monkeypatch.setenv("OPENROUTER_API_KEY", KEY)
+    monkeypatch.setenv("OPENROUTER_BASE_URL", f"{double.url}/api/v1")
+    assert "openrouter:claude-brand-new" not in listed(cli, "--provider", "openrouter")
+    row = listed(cli, "--refresh", "--provider", "openrouter")["openrouter:claude-brand-new"]
+    assert (row["max_output"], row["usd_per_mtok"]["input"]) == (777, 1.0)  # type: ignore[index]
+    assert str(row["price_ref"]).startswith("openrouter.pricing.yaml@")
+
+
 def test_a_refresh_that_fails_is_told_and_the_rest_is_listed(cli: Cli, own: Path, monkeypatch):
     monkeypatch.setenv("ANTHROPIC_API_KEY", KEY)
     monkeypatch.setenv("ANTHROPIC_BASE_URL", "http://127.0.0.1:1")

@@ -3,22 +3,25 @@
 from collections.abc import AsyncIterator
 from contextlib import asynccontextmanager
 from dataclasses import replace
-from datetime import date
+from datetime import UTC, date, datetime
+from decimal import Decimal
 from pathlib import Path
 
 import anyio
 import httpx
 import pytest
 
-from mechagym.errors import ConfigError
+from mechagym.errors import ConfigError, PriceUnknown
 from mechagym.llm.catalogue import Catalogue
 from mechagym.llm.credentials import Credential, Credentials
 from mechagym.llm.facts import Facts
 from mechagym.llm.health import Health, check
-from mechagym.llm.kept import keep, kept_lists
+from mechagym.llm.kept import keep, keep_prices, kept_lists, kept_prices
+from mechagym.llm.list_prices import openrouter_prices
 from mechagym.llm.listing import fetch
 from mechagym.llm.names import ModelName
 from mechagym.llm.outgoing import Outgoing
+from mechagym.llm.price_table import PriceTable
 from mechagym.llm.providers import SHIPPED, Provider
 from mechagym.llm.secret import Secret
 from mechagym.testing.provider import Listed, ProviderDouble, provider_double
@@ -185,6 +188,59 @@ async def test_a_kept_list_is_read_as_a_source_with_its_day(tmp_path: Path):
     assert found.context_window == 200_000
     assert catalogue.knows(ModelName("anthropic", "claude-new"))
     assert kept_lists(tmp_path / "none") == []
+
+
+def priced(**pricing: str | None) -> dict[str, object]:
+    return {"id": "maker/model", "pricing": pricing}
+
+
+@pytest.mark.parametrize(
+    ("entry", "rates"),
+    [
+        (
+            priced(prompt="0.00000125", completion="0.00001", web_search="0.01"),
+            ("1.25", "10", "1.25", "1.25", "10", "10"),
+        ),
+        (
+            priced(
+                prompt="0.000001",
+                completion="0.000005",
+                input_cache_read="0.0000001",
+                input_cache_write="0.00000125",
+                internal_reasoning="0.000006",
+            ),
+            ("1", "5", "0.1", "1.25", "6", None),
+        ),
+        (
+            priced(prompt="0.000001", completion="0.000005", internal_reasoning="0", request="0"),
+            ("1", "5", "1", "1", "5", None),
+        ),
+        ({"id": "maker/model:free", "pricing": {"prompt": "0", "completion": "0"}}, ("0",) * 6),
+        (priced(prompt="0", completion="0"), None),
+        (priced(prompt="-1", completion="-1"), None),
+        (priced(prompt="0.1", completion="0.1", request="0.01"), None),
+        (priced(prompt="0.1"), None),
+        (priced(prompt="soon", completion="0.1"), None),
+        (priced(prompt="NaN", completion="0.1"), None),
+        ({"id": "maker/model", "pricing": None}, None),
+    ],
+)
+def test_prices_of_a_list_are_kept_exactly_or_not_at_all(tmp_path: Path, entry, rates):
+    found = openrouter_prices([entry], source="its list")
+    keep_prices(tmp_path, SHIPPED["openrouter"], found, today=TODAY)
+    table = PriceTable.load(*kept_prices(tmp_path))
+    at_noon = datetime(2026, 11, 20, 12, tzinfo=UTC)
+    model = ModelName("openrouter", entry["id"])
+    if rates is None:
+        assert found == {}
+        with pytest.raises(PriceUnknown):
+            table.find(model, at_noon)
+        return
+    price = table.find(model, at_noon)
+    names = ("input", "output", "cache_read", "cache_write_5m", "reasoning")
+    shown = [*(getattr(price, name).usd for name in names), price.usd_per_1k_searches]
+    assert shown == [Decimal(rate) if rate is not None else None for rate in rates]
+    assert price.ref.startswith("openrouter.pricing.yaml@")
 
 
 @asynccontextmanager

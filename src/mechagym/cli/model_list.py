@@ -15,8 +15,9 @@ from mechagym.config import Settings
 from mechagym.errors import ConfigError, PriceUnknown
 from mechagym.llm.catalogue import ModelInfo
 from mechagym.llm.credentials import Credentials, has_key
-from mechagym.llm.kept import keep
-from mechagym.llm.listing import fetch
+from mechagym.llm.kept import keep, keep_prices
+from mechagym.llm.list_prices import openrouter_prices
+from mechagym.llm.listing import entries_of, facts_of
 from mechagym.llm.names import ModelName
 from mechagym.llm.price_table import PriceTable
 from mechagym.llm.prices import Price
@@ -116,8 +117,12 @@ async def _refresh_all(settings: Settings, providers: Sequence[Provider], named:
 
 async def _refresh(settings: Settings, provider: Provider, credentials: Credentials) -> None:
     credential = await anyio.to_thread.run_sync(partial(credentials.get, provider))
-    models = await fetch(provider, credential, settings.llm.outgoing)
-    keep(settings.cache_dir / "models", provider, models, today=now().date())
+    entries = await entries_of(provider, credential, settings.llm.outgoing)
+    folder, today = settings.cache_dir / "models", now().date()
+    keep(folder, provider, facts_of(provider, entries), today=today)
+    if provider.kind == "openrouter":
+        prices = openrouter_prices(entries, source=f"{provider.name}'s list of {today}")
+        keep_prices(folder, provider, prices, today=today)
 
 
 def _name(text: str) -> ModelName:

@@ -4,9 +4,10 @@ The environment is handed in. A key is kept as it was found until somebody has i
 never printed and never written.
 """
 
+import os
 import stat
 import subprocess
-from collections.abc import Mapping
+from collections.abc import Iterable, Mapping
 from dataclasses import dataclass, field
 from datetime import datetime
 from pathlib import Path
@@ -81,6 +82,12 @@ class Credentials:
         after = self.get(provider)
         return after is not None and (before is None or before.secret != after.secret)
 
+    def to_hide(self, providers: Iterable[Provider]) -> dict[str, str]:
+        """The keys of these providers by label, for whoever takes them out of texts."""
+        found = [self.get(provider) for provider in providers]
+        login = self.login.get() if self.login is not None else None
+        return {c.secret.label: c.secret.reveal() for c in (*found, login) if c is not None}
+
     def _logs_in(self, provider: Provider, agent: str | None) -> bool:
         return self.login is not None and agent == CLAUDE_CODE and provider.kind == "anthropic"
 
@@ -108,7 +115,7 @@ def find_key(provider: Provider, environ: Mapping[str, str]) -> Credential | Non
 def _from_file(path: Path) -> str:
     try:
         with path.open(encoding="utf-8") as file:
-            mode = stat.S_IMODE(path.stat().st_mode)
+            mode = stat.S_IMODE(os.fstat(file.fileno()).st_mode)
             if mode & 0o077:
                 raise ConfigError(
                     f"{path}: this key file can be read by others (mode {mode:04o})",

@@ -3,7 +3,6 @@
 One shape for all of them: statements, each with who said it, strongest first.
 """
 
-from collections.abc import Mapping
 from datetime import date
 from importlib.resources import files
 from pathlib import Path
@@ -13,6 +12,7 @@ import yaml
 from pydantic import BaseModel, ConfigDict, Field, PositiveInt, ValidationError
 
 from mechagym.errors import ConfigError
+from mechagym.llm.yaml_text import parse_yaml
 
 Ability = Literal["tools", "schema", "images", "thinking", "cache"]
 
@@ -74,7 +74,7 @@ def shipped_facts() -> tuple[Statement, ...]:
 
 def _statements(name: str, text: str) -> tuple[Statement, ...]:
     try:
-        file = FactFile.model_validate(_loaded(text) or {})
+        file = FactFile.model_validate(parse_yaml(text) or {})
     except yaml.YAMLError as error:
         raise ConfigError(f"{name}: not YAML: {error}") from error
     except ValidationError as error:
@@ -83,13 +83,3 @@ def _statements(name: str, text: str) -> tuple[Statement, ...]:
         raise ConfigError(f"{name}: {place}: {first['msg']}") from error
     own = (Statement(source=name, models=file.models),) if file.models else ()
     return own + file.statements
-
-
-def _loaded(text: str) -> Mapping[str, object] | None:
-    loaded: Mapping[str, object] | None = yaml.load(text, Loader=_loader())  # noqa: S506 – safe
-    return loaded
-
-
-def _loader() -> type:
-    """The safe loader written in C where there is one: the file is long."""
-    return getattr(yaml, "CSafeLoader", yaml.SafeLoader)

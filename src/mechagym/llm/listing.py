@@ -4,7 +4,7 @@ Each provider says what it likes: Anthropic limits and dates, OpenRouter and Goo
 dates alone. What one does not say stays unsaid. Asking for a list costs nothing.
 """
 
-from collections.abc import Iterator, Mapping
+from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass
 from datetime import UTC, date, datetime
 
@@ -53,7 +53,19 @@ _PAGES: Mapping[str, Page] = {
 async def fetch(
     provider: Provider, credential: Credential | None, outgoing: Outgoing
 ) -> dict[str, Facts]:
-    """Ask a provider for its models: facts by the name on the wire.
+    """Ask a provider for its models: facts by the name on the wire. Raises as `entries_of`."""
+    return facts_of(provider, await entries_of(provider, credential, outgoing))
+
+
+def facts_of(provider: Provider, entries: Sequence[Json]) -> dict[str, Facts]:
+    """What the entries of a list say, by the name on the wire."""
+    return {name: facts for entry in entries for name, facts in _read(provider, entry)}
+
+
+async def entries_of(
+    provider: Provider, credential: Credential | None, outgoing: Outgoing
+) -> list[Json]:
+    """Ask a provider for its list, all pages of it.
 
     Raises httpx.HTTPError where it cannot be reached or refuses, ValueError for what is no list.
     """
@@ -74,14 +86,10 @@ async def fetch(
         verify=outgoing.trust(),
         trust_env=False,
     ) as client:
-        return {
-            name: facts
-            for item in await _items(client, base + page.path, page)
-            for name, facts in _read(provider, item)
-        }
+        return await _entries(client, base + page.path, page)
 
 
-async def _items(client: httpx.AsyncClient, url: str, page: Page) -> list[Json]:
+async def _entries(client: httpx.AsyncClient, url: str, page: Page) -> list[Json]:
     found: list[Json] = []
     query = dict(page.query)
     for _ in range(MOST_PAGES):

@@ -28,6 +28,7 @@ from pydantic import (
 from mechagym.errors import ConfigError
 from mechagym.llm.names import ModelName
 from mechagym.llm.prices import Price, Rate, free, price_of, unknown
+from mechagym.llm.yaml_text import parse_yaml
 
 Usd = Annotated[Decimal, Field(ge=0, allow_inf_nan=False)]
 
@@ -143,7 +144,7 @@ class PriceTable:
 
 def _read(name: str, text: str) -> tuple[str, PriceFile]:
     try:
-        file = PriceFile.model_validate(yaml.safe_load(text))
+        file = PriceFile.model_validate(parse_yaml(text))
     except yaml.YAMLError as error:
         raise ConfigError(f"{name}: no YAML: {error}") from error
     except ValidationError as error:

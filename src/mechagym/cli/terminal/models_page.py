@@ -1,5 +1,6 @@
 """How models are shown: a line each, wide or narrow as the terminal is; and how they fare."""
 
+import textwrap
 from collections.abc import Callable, Sequence
 from dataclasses import asdict, dataclass
 from datetime import date
@@ -17,6 +18,7 @@ from mechagym.records import now
 
 UNKNOWN = "?"
 WIDE_CHARS = 120
+STATE_CHARS = 15
 RATES = ("input", "cache_read", "cache_write_5m", "cache_write_1h", "output")
 
 
@@ -76,28 +78,23 @@ def models_page(settings: Settings, rows: Sequence[ModelRow], *, as_json: bool) 
 
 
 def health_page(settings: Settings, found: Sequence[Health], *, as_json: bool) -> None:
-    """Write a line per model: state, milliseconds, one sentence."""
+    """Write of each model its state, the milliseconds it took, and below one sentence."""
     page = Page(settings.terminal)
     if as_json:
         page.json(list(map(asdict, found)))
         return
-    columns = (Column(name="model"), Column(name="state"), _right("ms"), Column(name="", cut=True))
-    page.table(columns, [_health(health) for health in found])
     for health in found:
-        if health.state != "ok":
-            page.note(f"{health.model}: {health.says}")
+        color = GREEN if health.state == "ok" else RED
+        took = f"  {health.took_ms:.0f} ms" if health.took_ms is not None else ""
+        page.line(Text.assemble((f"{health.state:<{STATE_CHARS}}", color), health.model, took))
+        says = textwrap.fill(health.says, page.terminal.width - STATE_CHARS, break_on_hyphens=False)
+        page.line(textwrap.indent(says, " " * STATE_CHARS))
 
 
 def usd(rate: Rate) -> str:
     """`0.1`, `3`, `2+` where a long input costs more."""
     shown = f"{rate.usd.normalize():f}"
     return f"{shown}+" if rate.tiers else shown
-
-
-def _health(health: Health) -> tuple[Cell, ...]:
-    state = Text(health.state, style=GREEN if health.state == "ok" else RED)
-    took = f"{health.took_ms:.0f}" if health.took_ms is not None else ""
-    return health.model, state, took, health.says
 
 
 def _count(number: int | None) -> str:

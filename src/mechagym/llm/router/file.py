@@ -21,6 +21,7 @@ from pydantic import (
 )
 
 from mechagym.errors import ConfigError
+from mechagym.llm.yaml_text import parse_yaml
 
 Role = Literal[
     "builder",
@@ -126,7 +127,7 @@ def _shipped() -> str:
 
 def _parsed(name: str, text: str) -> ModelsFile:
     try:
-        file = ModelsFile.model_validate(yaml.safe_load(text))
+        file = ModelsFile.model_validate(parse_yaml(text))
     except yaml.YAMLError as error:
         raise ConfigError(f"{name}: not YAML: {error}") from error
     except ValidationError as error:
