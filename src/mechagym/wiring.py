@@ -221,6 +221,11 @@ async def open_access(config: JobConfig, settings: Settings) -> AsyncIterator[Ac
     from mechagym.run.lending import GatewayAccess
 
     by_login = settings.llm.credential == "claude-code"
+    if by_login and settings.llm.delivery == "mount":
+        raise ConfigError(
+            "a login cannot be mounted into boxes yet",
+            remedy='leave `delivery` at "gateway": the login then stays outside of the box',
+        )
     _check_limits(config, by_login=by_login)
     models = Models(
         settings=settings.llm,

@@ -94,3 +94,11 @@ def test_an_agent_and_a_model_must_speak_alike(home, agent: str, model: str | No
         return
     with pytest.raises(ConfigError, match=told):
         wiring.check_agents(wanted, [task], config.load())
+
+
+async def test_a_login_is_not_mounted_in_silence(home, monkeypatch):
+    monkeypatch.setenv("CLAUDE_CODE_OAUTH_TOKEN", "oauth-token-1")
+    monkeypatch.setenv("MECHAGYM_LLM__CREDENTIAL", "claude-code")
+    monkeypatch.setenv("MECHAGYM_LLM__DELIVERY", "mount")
+    with pytest.raises(ConfigError, match="cannot be mounted"):
+        await opened(job(home, HAIKU, budget=Budget(tokens=10)))
