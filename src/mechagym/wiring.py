@@ -220,21 +220,24 @@ async def open_access(config: JobConfig, settings: Settings) -> AsyncIterator[Ac
     from mechagym.llm.stack import Models
     from mechagym.run.lending import GatewayAccess
 
-    by_login = settings.llm.credential == "claude-code"
-    if by_login and settings.llm.delivery == "mount":
-        raise ConfigError(
-            "a login cannot be mounted into boxes yet",
-            remedy='leave `delivery` at "gateway": the login then stays outside of the box',
-        )
-    _check_limits(config, by_login=by_login)
     models = Models(
         settings=settings.llm,
         catalogue=catalogue(settings),
         prices=prices(settings),
         credentials=credentials(settings),
-        billed=not by_login,
         allow_unpriced=config.allow_unpriced,
     )
+    logins = [
+        models.credentials.logs_in(models.provider(name), caller)
+        for name, caller in product(names, callers)
+    ]
+    _check_limits(config, by_login=any(logins))
+    if any(logins) and settings.llm.delivery == "mount":
+        raise ConfigError(
+            "a login cannot be mounted into boxes yet",
+            remedy='leave `delivery` at "gateway": the login then stays outside of the box',
+        )
+    models.billed = not all(logins)
     for name, caller in product(names, callers):
         models.check(name, agent=caller)
     async with models, open_gateway(models) as gateway:

@@ -5,9 +5,11 @@ from pathlib import Path
 import pytest
 
 from mechagym import config, wiring
-from mechagym.budget import Budget
+from mechagym.budget import Budget, Meter
 from mechagym.errors import BudgetError, ConfigError
+from mechagym.run.access import Borrower
 from mechagym.run.config import AgentChoice, JobConfig, Rules, Sources
+from mechagym.run.lending import GatewayAccess
 from tests.actors import make_task
 
 HAIKU = "anthropic:claude-haiku-4-5"
@@ -64,9 +66,10 @@ async def test_a_login_needs_a_limit_that_acts(home, monkeypatch, budget: Budget
     monkeypatch.setenv("CLAUDE_CODE_OAUTH_TOKEN", "oauth-token-1")
     monkeypatch.setenv("ANTHROPIC_API_KEY", "sk-ant-1")
     monkeypatch.setenv("MECHAGYM_LLM__CREDENTIAL", "claude-code")
+    assert await opened(job(home, HAIKU, budget=budget))  # another agent has a key, and is billed
     for wanted in (
-        job(home, HAIKU, budget=budget),
-        job(home, HAIKU, rules=Rules(trial_budget=budget)),
+        job(home, HAIKU, agent="claude-code", budget=budget),
+        job(home, HAIKU, agent="claude-code", rules=Rules(trial_budget=budget)),
     ):
         if allowed:
             assert await opened(wanted)
@@ -101,4 +104,30 @@ async def test_a_login_is_not_mounted_in_silence(home, monkeypatch):
     monkeypatch.setenv("MECHAGYM_LLM__CREDENTIAL", "claude-code")
     monkeypatch.setenv("MECHAGYM_LLM__DELIVERY", "mount")
     with pytest.raises(ConfigError, match="cannot be mounted"):
-        await opened(job(home, HAIKU, budget=Budget(tokens=10)))
+        await opened(job(home, HAIKU, agent="claude-code", budget=Budget(tokens=10)))
+
+
+@pytest.mark.must("llm-16")
+@pytest.mark.parametrize(
+    ("agent", "billed"), [("claude-code", False), ("command", True), ("codex", True)]
+)
+async def test_only_who_works_by_the_login_is_not_billed(home, monkeypatch, agent, billed: bool):
+    monkeypatch.setenv("CLAUDE_CODE_OAUTH_TOKEN", "oauth-token-1")
+    monkeypatch.setenv("ANTHROPIC_API_KEY", "sk-ant-1")
+    monkeypatch.setenv("MECHAGYM_LLM__CREDENTIAL", "claude-code")
+    agents = tuple(AgentChoice(name=name) for name in ("claude-code", "command"))
+    wanted = job(home, HAIKU, agents=agents, budget=Budget(tokens=10_000))
+    async with wiring.open_access(wanted, config.load()) as access:
+        assert isinstance(access, GatewayAccess)
+        borrower = Borrower(
+            trial_id="t",
+            agent=agent,
+            dialects=("anthropic",),
+            model=HAIKU,
+            meter=Meter(budget=Budget()),
+            emit=lambda _: None,
+            public=False,
+        )
+        with access.lend(borrower) as loan:
+            admitted = access._gateway._grants.admit([(b"x-api-key", loan.token.encode())])
+            assert admitted.grant.ledger.billed is billed

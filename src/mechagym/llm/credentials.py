@@ -66,7 +66,7 @@ class Credentials:
 
         Raises ConfigError: a key file that others can read, a failing command, an expired login.
         """
-        if self._logs_in(provider, agent):
+        if self.logs_in(provider, agent):
             assert self.login is not None
             return self.login.get()
         if provider.name not in self._kept:
@@ -75,7 +75,7 @@ class Credentials:
 
     def reread(self, provider: Provider, *, agent: str | None = None) -> bool:
         """Look again, after a provider refused; says whether another value is there now."""
-        if self._logs_in(provider, agent):
+        if self.logs_in(provider, agent):
             assert self.login is not None
             return self.login.reread()
         before = self._kept.pop(provider.name, None)
@@ -88,7 +88,8 @@ class Credentials:
         login = self.login.get() if self.login is not None else None
         return {c.secret.label: c.secret.reveal() for c in (*found, login) if c is not None}
 
-    def _logs_in(self, provider: Provider, agent: str | None) -> bool:
+    def logs_in(self, provider: Provider, agent: str | None) -> bool:
+        """Whether a login stands in for the key: its calls are paid by a subscription."""
         return self.login is not None and agent == CLAUDE_CODE and provider.kind == "anthropic"
 
 

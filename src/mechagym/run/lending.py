@@ -2,6 +2,7 @@
 
 from collections.abc import Iterator
 from contextlib import contextmanager
+from dataclasses import replace
 from typing import TYPE_CHECKING
 
 from mechagym.agents.base import Dialect
@@ -42,11 +43,14 @@ class GatewayAccess:
     def lend(self, borrower: Borrower) -> Iterator[Loan]:
         """Lend one model. Raises ConfigError where a box cannot speak with its provider."""
         name = ModelName(*borrower.model.split(":", 1))
+        ledger = self._models.ledger(borrower.meter, borrower.emit, door="gateway")
+        if self._models.credentials.logs_in(self._models.provider(name), borrower.agent):
+            ledger = replace(ledger, billed=False)
         token = self._gateway.grant(
             Grant(
                 trial=borrower.trial_id,
                 models=(name,),
-                ledger=self._models.ledger(borrower.meter, borrower.emit, door="gateway"),
+                ledger=ledger,
                 rewrite=dict.fromkeys(SMALL, name),
                 public=borrower.public,
                 agent=borrower.agent,
