@@ -15,6 +15,7 @@ COMMANDS = {
     "trials": ("trials:trials", "Look into single trials: record, logs, changes."),
     "trajectory": ("trajectory:trajectory", "Work with ATIF trajectory files."),
     "models": ("models:models", "List models with limits and prices; check if they can be used."),
+    "gateway": ("gateway:gateway", "Serve models to agents on this host, up to a hard limit."),
     "doctor": ("doctor:doctor", "Say what works on this host, and what to do about the rest."),
     "clean": ("clean:clean", "Remove what dead processes of ours left behind."),
     "completion": ("completion:completion", "Print the completion script of a shell."),

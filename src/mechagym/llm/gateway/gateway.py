@@ -13,6 +13,7 @@ from typing import TYPE_CHECKING, Protocol
 import anyio
 from anyio.abc import ByteStream, SocketAttribute
 
+from mechagym.errors import ConfigError
 from mechagym.llm.gateway.asking import read_asking
 from mechagym.llm.gateway.base import Upstream
 from mechagym.llm.gateway.connection import GONE, Connection, Head, LeftError
@@ -61,8 +62,19 @@ class Gateway:
 
     @asynccontextmanager
     async def listen(self, host: str = "127.0.0.1", *, port: int = 0) -> AsyncIterator[str]:
-        """Serve on an address of this host until the end of the block; gives the URL."""
-        listener = await anyio.create_tcp_listener(local_host=host, local_port=port)
+        """Serve on one address of this host until the end of the block; gives the URL.
+
+        Raises ConfigError: never on all addresses, and not where none can be bound.
+        """
+        if host in ("", "0.0.0.0", "::", "*"):  # noqa: S104 – refused
+            raise ConfigError(
+                f"the gateway does not listen on all addresses ({host!r})",
+                remedy="name the one address that callers come by, such as 127.0.0.1",
+            )
+        try:
+            listener = await anyio.create_tcp_listener(local_host=host, local_port=port)
+        except OSError as error:
+            raise ConfigError(f"the gateway cannot listen on {host}:{port}: {error}") from error
         port = listener.extra(SocketAttribute.local_port)  # noqa: S610 – anyio's, not Django's
         shown = f"[{host}]" if ":" in host else host
         async with listener, anyio.create_task_group() as tasks:

@@ -1,0 +1,110 @@
+"""`mechagym gateway` as a person runs it, with the real SDK behind it."""
+
+import json
+import os
+import signal
+import subprocess
+import sys
+from collections.abc import Iterator
+from contextlib import contextmanager
+from typing import Any
+
+import httpx
+import pytest
+from anthropic import Anthropic
+
+from mechagym.testing.provider import Turn, provider_double
+
+KEY = "sk-ant-a-planted-key-of-this-test-0123456789"
+HI: Any = [{"role": "user", "content": "hi"}]
+
+
+@contextmanager
+def gateway(tmp_path, url: str, *argv: str) -> Iterator[tuple[subprocess.Popen[str], Any]]:
+    """The command with `--json`, and what it said first."""
+    home = {"HOME": str(tmp_path), "XDG_CONFIG_HOME": "", "XDG_DATA_HOME": ""}
+    env = {**os.environ, **home, "ANTHROPIC_API_KEY": KEY, "ANTHROPIC_BASE_URL": url}
+    command = [sys.executable, "-m", "mechagym", "gateway", "--json", *argv]
+    with subprocess.Popen(
+        command, env=env, cwd=tmp_path, stdout=subprocess.PIPE, stderr=subprocess.PIPE, text=True
+    ) as process:
+        assert process.stdout is not None
+        try:
+            yield process, json.loads(process.stdout.readline() or "{}")
+        finally:
+            process.kill()
+
+
+def ask(told: Any, **more: Any) -> str:
+    name = told["models"][0].partition(":")[2]
+    with Anthropic(api_key=told["token"], base_url=told["url"], max_retries=0) as client:
+        made = client.messages.create(**{"model": name, "max_tokens": 99, "messages": HI} | more)
+    return made.content[0].text  # type: ignore[union-attr]
+
+
+async def in_thread(work: Any, *args: Any) -> Any:
+    import anyio.to_thread
+
+    return await anyio.to_thread.run_sync(work, *args)
+
+
+async def test_it_serves_until_a_signal_and_says_what_was_spent(tmp_path):
+    tape = tmp_path / "tape.jsonl"
+
+    def talk(url: str) -> None:
+        argv = ["-m", "anthropic:claude-haiku-4-5", "--usd", "2", "--record", str(tape)]
+        with gateway(tmp_path, url, *argv) as (process, told):
+            assert ask(told) == "hello"
+            assert ask(told, model="claude-haiku-next") == "hello"
+            assert told["environment"]["OPENAI_BASE_URL"] == f"{told['url']}/v1"
+            process.send_signal(signal.SIGINT)
+            out, err = process.communicate(timeout=30)
+            assert process.returncode == 0
+        assert json.loads(out) == {"calls": 2, "tokens": 30, "cost_usd": pytest.approx(7e-5)}
+        assert err.count("anthropic:claude-haiku-4-5: $") == 2
+        assert KEY not in out + err + tape.read_text(encoding="utf-8")
+
+    async with provider_double(Turn(text="hello")) as double:
+        await in_thread(talk, double.url)
+    assert [asked.key for asked in double.works] == [KEY, KEY]
+    assert double.works[1].model == "claude-haiku-4-5"
+
+    def replay() -> None:
+        with gateway(tmp_path, "http://127.0.0.1:9", "-m", f"replay:{tape}") as (_, told):
+            assert ask(told, model="claude-haiku-4-5") == "hello"
+
+    await in_thread(replay)
+
+
+@pytest.mark.parametrize(
+    ("argv", "says"),
+    [
+        (["-m", "claude"], "without a limit"),
+        (["-m", "nothing:x", "--usd", "1"], "no provider is called"),
+        (["-m", "openai:gpt-4o", "--usd", "1"], "key"),
+        (["-m", "claude", "--usd", "1", "--host", "0.0.0.0"], "all addresses"),
+        (["-m", "claude", "--usd", "1", "--host", "192.0.2.1"], "cannot listen"),
+    ],
+)
+def test_what_cannot_be_served_is_refused_before_anything_is(tmp_path, argv, says):
+    with gateway(tmp_path, "http://127.0.0.1:9", *argv) as (process, told):
+        _, err = process.communicate(timeout=30)
+    assert told == {}
+    assert process.returncode == 2
+    assert says in err
+
+
+async def test_a_limit_is_a_limit(tmp_path):
+    def talk(url: str) -> None:
+        argv = ["-m", "anthropic:claude-haiku-4-5", "--usd", "0.001"]
+        with gateway(tmp_path, url, *argv) as (_, told):
+            got = httpx.post(
+                f"{told['url']}/v1/messages",
+                headers={"x-api-key": told["token"]},
+                json={"model": "claude-haiku-4-5", "max_tokens": 9_000, "messages": HI},
+            )
+            assert got.status_code == 402
+
+    async with provider_double(Turn(text="hello")) as double:
+        await in_thread(talk, double.url)
+    assert double.works == []
