@@ -8,7 +8,7 @@ from typing import TYPE_CHECKING
 from mechagym.agents.base import Dialect
 from mechagym.budget import Meter
 from mechagym.errors import ConfigError
-from mechagym.llm.calls import CallRequest
+from mechagym.llm.bounds import CallRequest
 from mechagym.llm.gateway import Gateway, Grant
 from mechagym.llm.names import ModelName
 from mechagym.run.access import Borrower, Loan
