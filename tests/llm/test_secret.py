@@ -7,10 +7,12 @@ import logging
 import pickle
 import traceback
 from dataclasses import asdict, replace
+from pathlib import Path
 
 import pytest
 from rich.console import Console
 
+import mechagym
 from mechagym.llm.credentials import Credential
 from mechagym.llm.secret import Secret
 from mechagym.records import to_json
@@ -95,3 +97,14 @@ def test_it_is_its_value():
     held = Credential(secret=secret, source="env")
     assert replace(held, source="x").secret is secret
     assert copy.deepcopy(held).secret.reveal() == KEY
+
+
+def test_it_is_revealed_by_the_credentials_and_the_doors_alone():
+    source = Path(mechagym.__file__).parent
+    found = {
+        path.relative_to(source).as_posix()
+        for path in source.rglob("*.py")
+        if ".reveal()" in path.read_text(encoding="utf-8")
+    }
+    assert "llm/credentials.py" in found
+    assert all(name == "llm/credentials.py" or name.startswith("llm/gateway/") for name in found)
