@@ -30,7 +30,10 @@ from mechagym.testing.provider import Listed, ProviderDouble, Turn, always, prov
 MODEL = "claude-haiku-4-5"
 FIRST_S, PREPARED_S = 1.5, 0.2
 VERSION = "2.1.197"
-IMAGES = {"docker": RegistryImage(reference="debian:bookworm-slim"), "local": HostRoot()}
+IMAGES: dict[str, RegistryImage | HostRoot] = {
+    "docker": RegistryImage(reference="debian:bookworm-slim"),
+    "local": HostRoot(),
+}
 
 
 async def first_request_s(box: Box, agent: ClaudeCodeAgent, double: ProviderDouble) -> float:

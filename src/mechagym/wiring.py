@@ -27,6 +27,7 @@ from mechagym.llm.kept import kept_lists, kept_prices
 from mechagym.llm.names import ModelName
 from mechagym.llm.price_table import PriceTable
 from mechagym.llm.router.file import load_models
+from mechagym.llm.tape import TapeWriter
 from mechagym.records import now
 from mechagym.run.access import Access
 from mechagym.run.config import AgentChoice, JobConfig
@@ -206,7 +207,9 @@ def credentials(settings: Settings) -> Credentials:
 
 
 @asynccontextmanager
-async def open_access(config: JobConfig, settings: Settings) -> AsyncIterator[Access | None]:
+async def open_access(
+    config: JobConfig, settings: Settings, tape: TapeWriter | None = None
+) -> AsyncIterator[Access | None]:
     """The gateway of a job and all behind it; None where no agent of it calls a model from a box.
 
     Raises ConfigError (no key, an unreadable file of prices), PriceUnknown.
@@ -217,6 +220,8 @@ async def open_access(config: JobConfig, settings: Settings) -> AsyncIterator[Ac
         yield None
         return
     from mechagym.llm.gateway import open_gateway
+    from mechagym.llm.gateway.taping import REPLAY
+    from mechagym.llm.player import open_player
     from mechagym.llm.stack import Models
     from mechagym.run.lending import GatewayAccess
 
@@ -226,6 +231,7 @@ async def open_access(config: JobConfig, settings: Settings) -> AsyncIterator[Ac
         prices=prices(settings),
         credentials=credentials(settings),
         allow_unpriced=config.allow_unpriced,
+        tape=tape,
     )
     logins = [
         models.credentials.logs_in(models.provider(name), caller)
@@ -240,6 +246,8 @@ async def open_access(config: JobConfig, settings: Settings) -> AsyncIterator[Ac
     models.billed = not all(logins)
     for name, caller in product(names, callers):
         models.check(name, agent=caller)
+        if name.provider == REPLAY:
+            open_player(name.name)  # a tape that cannot be read is told before anything starts
     async with models, open_gateway(models) as gateway:
         yield GatewayAccess(models, gateway)
 

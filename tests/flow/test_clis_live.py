@@ -92,3 +92,19 @@ async def test_refused_for_money_it_says_so_and_ends(host: Host, agent: str):
     assert agent_s < 45, json.dumps([str(body) for body in bodies])[-3000:]
     said = (done.folder / record.key.trial_name / "agent").rglob("*.txt")
     assert any("mechagym:" in path.read_text(encoding="utf-8") for path in said)
+
+
+@pytest.mark.must("llm-25")
+async def test_what_was_recorded_is_said_again_without_a_provider(host: Host):
+    agent, tape = "claude-code@2.1.197", host.home / "tape.jsonl"
+    what = (str(TASKS), "-t", TASK, "-a", agent, *BOXES["local"])
+    async with provider_double(turns(agent), key=KEY) as double:
+        env = variables(agent, double.url)
+        done = await host.run(*what, "-m", SHELLS[agent][2], "--record", str(tape), env=env)
+    assert done.exit_code == 0, done.err
+    assert KEY not in tape.read_text(encoding="utf-8")
+    again = await host.run(*what, "-m", f"replay:{tape}", job="again", env={})
+    assert again.exit_code == 0, again.err + again.out
+    (record,) = await again.records()
+    assert (record.outcome, record.spend.billed_nano) == (Outcome.PASSED, 0)
+    assert record.spend.usage.tokens > 0

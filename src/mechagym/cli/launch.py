@@ -2,6 +2,7 @@
 
 import re
 from collections.abc import Mapping, Sequence
+from contextlib import AsyncExitStack, closing
 from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import Any
@@ -14,6 +15,7 @@ from mechagym.cli.found import find_job, opened
 from mechagym.cli.job_file import JobEntry, job_config, job_entry
 from mechagym.cli.model_names import named
 from mechagym.cli.sources import datasets_of
+from mechagym.cli.tapes import new_tape
 from mechagym.cli.terminal.board import Board
 from mechagym.cli.terminal.header import header
 from mechagym.cli.terminal.page import Page
@@ -22,6 +24,8 @@ from mechagym.cli.terminal.screens import JsonScreen, LiveScreen, PlainScreen, Q
 from mechagym.cli.terminal.summary import summary_json, summary_page
 from mechagym.config import Settings
 from mechagym.errors import ConfigError
+from mechagym.llm.names import ModelName
+from mechagym.llm.tape import TapeWriter
 from mechagym.records import TrialKey
 from mechagym.run.config import JobConfig
 from mechagym.run.hostenv import fill, named_secrets
@@ -37,12 +41,13 @@ GRADED, UNGRADED, STOPPED = 0, 3, 130
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Showing:
-    """What the person wants to see, and the one thing they must say for themselves."""
+    """What the person wants to see and to keep, and the one thing they must say for themselves."""
 
     dry_run: bool = False
     quiet: bool = False
     as_json: bool = False
     trusts_host: bool = False
+    record: Path | None = None
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -131,14 +136,15 @@ async def run_shown(order: Order) -> JobReport:
     board = Board()
     trusts_host = order.showing.trusts_host or order.resuming
     async with (
-        wiring.open_access(config, settings) as access,
+        AsyncExitStack() as stack,
+        wiring.open_access(config, settings, _tape(order, stack)) as access,
         wiring.open_sandbox(config.sandbox, settings, trusts_host=trusts_host) as chosen,
     ):
         if not order.showing.as_json and not order.showing.quiet:
             header(Page(settings.terminal), config, order.tasks, chosen)
         screen = _screen(order, board)
         with screen:
-            parts = _parts(settings, chosen.sandbox)
+            parts = _parts(settings, config, chosen.sandbox)
             parts = replace(
                 parts,
                 begun=lambda taken: _begin(board, taken),
@@ -190,7 +196,21 @@ async def _stored(
     return stored_config(row, asked, force=force)
 
 
-def _parts(settings: Settings, sandbox: Sandbox) -> Parts:
+def _models(config: JobConfig) -> list[ModelName]:
+    return [ModelName(*model.split(":", 1)) for model in config.models if model]
+
+
+def _tape(order: Order, stack: AsyncExitStack) -> TapeWriter | None:
+    """The new tape that the person asks for, closed with the stack."""
+    if order.showing.record is None:
+        return None
+    tape = new_tape(order.showing.record, order.settings, _models(order.config))
+    return stack.enter_context(closing(tape))
+
+
+def _parts(settings: Settings, config: JobConfig, sandbox: Sandbox) -> Parts:
+    providers = [settings.llm.providers[name.provider] for name in _models(config)]
+    keys = wiring.credentials(settings).to_hide(providers)
     return Parts(
         store_url=settings.store,
         sandbox=sandbox,
@@ -198,7 +218,7 @@ def _parts(settings: Settings, sandbox: Sandbox) -> Parts:
         make_agent=lambda choice, task: wiring.make_agent(choice, task, settings),
         version_of=wiring.agent_version,
         host_env=settings.environ,
-        secrets=named_secrets(settings.environ),
+        secrets={**named_secrets(settings.environ), **keys},
     )
 
 

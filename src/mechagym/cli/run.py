@@ -44,6 +44,7 @@ def run(settings: "Settings", resume: str | None, force_config: bool, **given: A
         quiet=given.pop("quiet"),
         as_json=given.pop("as_json"),
         trusts_host=given.pop("trusts_host"),
+        record=given.pop("record"),
     )
     if resume:
         raise SystemExit(again(settings, resume, given, showing, force=force_config))

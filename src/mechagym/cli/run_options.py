@@ -2,6 +2,7 @@
 
 from collections.abc import Callable
 from functools import reduce
+from pathlib import Path
 from typing import Any
 
 import click
@@ -103,6 +104,12 @@ how_options = together(
 )
 
 show_options = together(
+    click.option(
+        "--record",
+        type=click.Path(dir_okay=False, path_type=Path),
+        metavar="FILE",
+        help="Keep every exchange with a model on a new tape, without keys.",
+    ),
     click.option("--dry-run", is_flag=True, help="Print the plan and what it needs; run nothing."),
     click.option("-q", "--quiet", is_flag=True, help="Print only the table at the end."),
     click.option("--json", "as_json", is_flag=True, help="Print events as JSON lines."),

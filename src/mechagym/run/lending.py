@@ -10,7 +10,9 @@ from mechagym.budget import Meter
 from mechagym.errors import ConfigError
 from mechagym.llm.bounds import CallRequest
 from mechagym.llm.gateway import Gateway, Grant
+from mechagym.llm.gateway.taping import REPLAY
 from mechagym.llm.names import ModelName
+from mechagym.llm.player import open_player
 from mechagym.run.access import Borrower, Loan
 from mechagym.sandbox.base import Door
 
@@ -46,19 +48,20 @@ class GatewayAccess:
         ledger = self._models.ledger(borrower.meter, borrower.emit, door="gateway")
         if self._models.credentials.logs_in(self._models.provider(name), borrower.agent):
             ledger = replace(ledger, billed=False)
+        shown = self._shown(name)
         token = self._gateway.grant(
             Grant(
                 trial=borrower.trial_id,
                 models=(name,),
                 ledger=ledger,
-                rewrite=dict.fromkeys(SMALL, name),
+                rewrite=dict.fromkeys((shown, *SMALL), name),
                 public=borrower.public,
                 agent=borrower.agent,
             )
         )
         loan = Loan(
             token=token.value,
-            model=self._models.catalogue.find(name).wire_name,
+            model=shown,
             dialect=self._dialect(name, borrower),
             end=lambda: self._gateway.revoke(token),
         )
@@ -66,6 +69,12 @@ class GatewayAccess:
             yield loan
         finally:
             loan.end()
+
+    def _shown(self, name: ModelName) -> str:
+        """What the agent calls its model: of a tape the one recorded, so that it does as it did."""
+        if name.provider == REPLAY and (recorded := open_player(name.name).model):
+            return recorded.partition(":")[2]
+        return self._models.catalogue.find(name).wire_name
 
     def _dialect(self, name: ModelName, borrower: Borrower) -> Dialect:
         """The provider's; a tape or a script answers in the agent's own."""
