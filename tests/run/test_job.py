@@ -371,6 +371,7 @@ async def test_a_host_value_that_is_a_word_of_ours_spoils_no_record(memory_gym, 
 
 @pytest.mark.must("trials-17")
 @pytest.mark.slow
+@pytest.mark.timeout(600)
 async def test_a_thousand_trials_leave_nothing(memory_gym):
     memory_gym.pace = Pace(trials=8)
     memory_gym.script = [Say(text="hello"), Exec(command="echo x > done.txt")]
