@@ -20,6 +20,7 @@ from typing import Literal, Protocol
 from anyio.from_thread import BlockingPortal, start_blocking_portal
 
 from benchmarks import box_work as work
+from benchmarks.box_work import Opens
 from benchmarks.pairs import Figure, report, told_in_turn
 from benchmarks.raw_box import RawSandbox
 from mechagym.sandbox.base import BoxSpec, NetworkPolicy, RegistryImage
@@ -94,9 +95,9 @@ class Row:
     """
 
     what: str
-    work: Callable[[work.Opens], Awaitable[float]]
+    work: Callable[[Opens], Awaitable[float]]
     count: int = 1
-    bare: Callable[[work.Opens], Awaitable[float]] | None = None
+    bare: Callable[[Opens], Awaitable[float]] | None = None
     bare_count: int = 1
     unit: Unit = "s"
     slow: bool = False

@@ -84,7 +84,8 @@ class Box:
 
     async def spawn(self, argv: Sequence[str], user: str | None):
         enter = ["nsenter", "-t", str(self.init), "-U", "--preserve-credentials", "-p", "-m"]
-        process = await anyio.open_process([*enter, *self.sh, *argv[1:]])
+        with anyio.CancelScope(shield=True):  # asyncio leaks a process that is cancelled in birth
+            process = await anyio.open_process([*enter, *self.sh, *argv[1:]])
         return Pipes(process, self.tasks)
 
     async def alive(self):

@@ -13,7 +13,7 @@ from mechagym.errors import SandboxError
 from mechagym.sandbox.lane import Lane, LaneLost, Shells
 
 ROOT = "0"
-ANSWER_S = 2.0
+SILENT_S = 1.0
 
 
 class Control:
@@ -59,13 +59,9 @@ class Control:
                 finally:
                     await self._shells.close(lane)
             async with self._lock:
-                if (told := await self._by_guard(text)) is not None:
-                    return told
-                try:
-                    return await (await self._open()).ask(text)
-                except LaneLost:  # somebody in the box killed it
-                    await self._drop()
-                    return await (await self._open()).ask(text)
+                if (lane := self._shells.guarded) is not None:
+                    return await self._of_guard(lane, text)
+                return await self._of_own(text)
         except LaneLost as error:
             raise SandboxError("no shell can be started in the box to see its processes") from error
 
@@ -90,12 +86,36 @@ class Control:
             for lane in self._shells.lanes:
                 lane.deaf = True
 
-    async def _by_guard(self, text: str) -> bytes | None:
-        while (lane := self._shells.guarded) is not None:
-            with contextlib.suppress(LaneLost), anyio.move_on_after(ANSWER_S):
-                return await lane.ask(text)
-            lane.deaf = True
-        return None
+    async def _of_guard(self, lane: Lane, text: str) -> bytes:
+        """Ask a guard, and where it is silent besides a shell of its own, if one can be had.
+
+        That kills the guard first, so that what it was asked is not done at some later time.
+        """
+        told: list[bytes] = []
+        async with anyio.create_task_group() as tasks:
+
+            async def instead() -> None:
+                await anyio.sleep(SILENT_S)
+                with contextlib.suppress(LaneLost, SandboxError):
+                    await self._open()
+                    lane.deaf = True
+                    told.append(await self._of_own(f"kill -KILL {lane.guard} 2>/dev/null\n{text}"))
+                    tasks.cancel_scope.cancel()
+
+            tasks.start_soon(instead)
+            with contextlib.suppress(LaneLost):
+                told.append(await lane.ask(text))
+                tasks.cancel_scope.cancel()
+        if not told:
+            raise LaneLost
+        return told[0]
+
+    async def _of_own(self, text: str) -> bytes:
+        try:
+            return await (await self._open()).ask(text)
+        except LaneLost:  # somebody in the box killed it
+            await self._drop()
+            return await (await self._open()).ask(text)
 
     async def _open(self) -> Lane:
         if self._lane is None:

@@ -66,10 +66,12 @@ class Container:
                     await self._remove()
         finally:
             with anyio.CancelScope(shield=True):
-                await self._remove()
+                try:
+                    await self._remove()
+                finally:
+                    self._gone.set()
                 if self.snapshot is not None:
                     await self.leave(self.snapshot)
-            self._gone.set()
 
     async def stop(self) -> None:
         """Remove it and wait until it is gone; at most 10 s, then it is the reaper's."""

@@ -13,6 +13,7 @@ from mechagym.sandbox.docker.images import Images
 from mechagym.sandbox.docker.openings import Opening, Openings
 from mechagym.sandbox.owner import MARK, describe, reapable
 
+DELETE_S = 10.0
 _OURS = {"filters": {"label": [f"{MARK}=1"]}}
 _KIND = f"{MARK}.kind"
 
@@ -105,7 +106,7 @@ async def _unused(images: Images, scope: ReapScope) -> list[Removed]:
 
 async def _delete(engine: Engine, path: str, params: dict[str, str] | None = None) -> bool:
     """Delete; whether it is gone by our doing. What somebody else removes meanwhile is no error."""
-    with suppress(EngineError):
+    with suppress(EngineError), anyio.move_on_after(DELETE_S):  # an engine can hang on one of many
         await engine.call("DELETE", path, params=params)
         return True
     return False
