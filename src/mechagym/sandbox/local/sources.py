@@ -20,7 +20,9 @@ import anyio.to_thread
 import httpx
 
 from mechagym.errors import ImageError
+from mechagym.sandbox.base import Labels
 from mechagym.sandbox.local.rootfs import Cache, Rootfs, short
+from mechagym.sandbox.owner import owner_labels
 
 CHUNK = 1024 * 1024
 OCI = "oci:"
@@ -54,7 +56,7 @@ class Engine:
             return await _once(cache, about["Id"], lambda: self._export(http, about, cache))
 
     async def _export(self, http: httpx.AsyncClient, about: dict[str, Any], cache: Cache) -> Rootfs:
-        body = {"Image": about["Id"], "Cmd": ["true"], "Labels": {"mechagym": "1"}}
+        body = {"Image": about["Id"], "Cmd": ["true"], "Labels": owner_labels(Labels())}
         made = await http.post("/containers/create", json=body)
         if made.status_code != 201:
             raise ImageError(f"the engine makes no container of {about['Id']}: {made.text.strip()}")
