@@ -39,7 +39,7 @@ def ask(told: Any, **more: Any) -> str:
     name = told["models"][0].partition(":")[2]
     with Anthropic(api_key=told["token"], base_url=told["url"], max_retries=0) as client:
         made = client.messages.create(**{"model": name, "max_tokens": 99, "messages": HI} | more)
-    return made.content[0].text  # type: ignore[union-attr]
+    return str(made.content[0].text)
 
 
 async def in_thread(work: Any, *args: Any) -> Any:

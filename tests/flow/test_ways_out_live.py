@@ -103,7 +103,8 @@ async def test_the_gateway_and_the_list_and_nothing_else(
     tool = host.home / "tool"
     tool.mkdir()
     (tool / "caller.py").write_text(CALLER, encoding="utf-8")
-    task = write_task(host.home, mode, [service.split(":", maxsplit=1)[0]] if mode == "allowlist" else [])
+    address = service.partition(":")[0]
+    task = write_task(host.home, mode, [address] if mode == "allowlist" else [])
     async with provider_double(always(Turn(text="yes")), key=KEY) as double:
         done = await host.run(
             *(str(task), "-a", "command", "-m", "anthropic:claude-haiku-4-5", *BOXES[box]),
@@ -123,6 +124,6 @@ async def test_the_gateway_and_the_list_and_nothing_else(
     assert proofs
     assert all(proof.held for proof in proofs)
     went = [(e.host, e.verdict) for e in bodies if isinstance(e, EgressConnected)]
-    listed = [(service.split(":", maxsplit=1)[0], "allowed"), ("192.0.2.1", "refused")]
+    listed = [(address, "allowed"), ("192.0.2.1", "refused")]
     asked = [pair for pair in went if pair in [*listed, ("169.254.169.254", "refused")]]
     assert (len(asked) >= 3) is (mode == "allowlist"), went

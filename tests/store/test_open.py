@@ -6,15 +6,21 @@ import sqlite3
 import subprocess
 import sys
 from contextlib import suppress
+from functools import partial
 from pathlib import Path
 
 import anyio
 import pytest
+from sqlalchemy import Connection, text
 
 from mechagym.errors import StoreError
 from mechagym.events import MessageSaid
 from mechagym.store import Store
 from tests.store.makers import a_job, a_store_with
+
+
+def _did(connection: Connection, statement: str) -> None:
+    connection.execute(text(statement))
 
 
 async def refusal(url: str) -> StoreError:
@@ -78,7 +84,7 @@ async def test_a_bare_path_and_missing_folders_will_do(tmp_path: Path):
 
 
 async def test_an_older_schema_is_upgraded_and_its_rows_are_kept(url: str):
-    from sqlalchemy import inspect, text
+    from sqlalchemy import inspect
 
     async with Store.open(url) as store:
         await a_store_with(store)
@@ -87,7 +93,7 @@ async def test_an_older_schema_is_upgraded_and_its_rows_are_kept(url: str):
             "INSERT INTO images VALUES ('docker')",
             "UPDATE alembic_version SET version_num = '0001'",
         ):
-            await store._database.write(lambda c, told=statement: c.execute(text(told)))
+            await store._database.write(partial(_did, statement=statement))
     async with Store.open(url) as store:
         tables = await store._database.read(lambda c: inspect(c).get_table_names())
         assert "images" not in tables
@@ -95,7 +101,6 @@ async def test_an_older_schema_is_upgraded_and_its_rows_are_kept(url: str):
 
 
 async def test_a_newer_schema_is_refused(url: str):
-    from sqlalchemy import text
 
     async with Store.open(url) as store:
         newer = text("UPDATE alembic_version SET version_num = '9999'")

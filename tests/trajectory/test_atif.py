@@ -154,7 +154,7 @@ def test_the_cost_of_an_answer_stands_at_the_step_it_paid_for():
     answer = ModelAnswered(call_id="m", model="a:b", spend=SPENT, price_ref="p", total_ms=1.0)
     early = document_of([AgentStarted(agent="a", version="1", instruction="go"), answer])
     assert early["steps"][1]["metrics"]["completion_tokens"] == 27
-    bodies = [
+    bodies: list[EventBody] = [
         AgentStarted(agent="a", version="1", instruction="go"),
         answer,
         MessageSaid(text="first"),

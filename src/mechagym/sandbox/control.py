@@ -53,11 +53,11 @@ class Control:
         """
         try:
             if user is not None and user != ROOT:
-                lane = await self._shells.open(user)
+                theirs = await self._shells.open(user)
                 try:
-                    return await lane.ask(text)
+                    return await theirs.ask(text)
                 finally:
-                    await self._shells.close(lane)
+                    await self._shells.close(theirs)
             async with self._lock:
                 if (lane := self._shells.guarded) is not None:
                     return await self._of_guard(lane, text)
