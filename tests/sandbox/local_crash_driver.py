@@ -28,7 +28,7 @@ async def main(cache: str, boxes: int) -> None:
         image=HostRoot(),
         network=NetworkPolicy(mode="no-network"),
         labels=Labels(job_id="crash"),
-    limits=Limits(storage_mb=64),
+        limits=Limits(storage_mb=64),
         env={"MARK": cache},
     )
     await sandbox.prepare(spec.image, lambda _: None)
