@@ -3,6 +3,7 @@
 import socket
 from typing import Any
 
+import anyio
 import httpx
 import pytest
 
@@ -90,3 +91,30 @@ async def test_an_answer_that_broke_off_is_not_on_the_tape(tmp_path):
     assert isinstance(kept, HttpExchange)
     assert kept.body == bytes(at.bench.double.works[1].sent)
     assert set(kept.headers) == {"content-type", "request-id"}
+
+
+async def test_an_answer_whose_caller_left_after_its_last_event_is_on_the_tape(tmp_path):
+    tape = tmp_path / "tape.jsonl"
+    writer = TapeWriter(tape, hide)
+    endless = Turn(text="hi", usage=USAGE, trouble=Trouble(stall_after_bytes=10**9))
+    async with stand(endless, tape=writer) as at, at.client() as client:
+        said = await spoken_until(client, "response.completed")
+        with anyio.fail_after(20):
+            while not at.bench.answered:
+                await anyio.sleep(0.01)
+    writer.close()
+    [kept] = read_tape(tape)[1]
+    assert isinstance(kept, HttpExchange)
+    assert kept.body.startswith(said)
+
+
+async def spoken_until(client: httpx.AsyncClient, last: str) -> bytes:
+    """Ask for a stream and leave after its last event, as some agents do."""
+    said = b""
+    body = asking(RESPONSES, stream=True)
+    async with client.stream("POST", PATHS[RESPONSES], json=body) as got:
+        async for chunk in got.aiter_raw():
+            said += chunk
+            if f"event: {last}".encode() in said and said.endswith(b"\n\n"):
+                break
+    return said

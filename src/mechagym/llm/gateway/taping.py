@@ -16,7 +16,9 @@ from mechagym.errors import ConfigError, ModelError
 from mechagym.llm.canonical import of_body
 from mechagym.llm.faults import Fault
 from mechagym.llm.gateway.base import Answer, Outbound, Upstream, UpstreamError
+from mechagym.llm.gateway.connection import is_stream
 from mechagym.llm.gateway.refusals import Dialect, Headers
+from mechagym.llm.gateway.tee import Tee
 from mechagym.llm.player import Player
 from mechagym.llm.tape import HttpExchange, TapeWriter, chunks_of, http_exchange
 from mechagym.records import Json
@@ -37,16 +39,21 @@ class RecordingUpstream:
         """Send a request once, and write down what came. Raises UpstreamError."""
         async with self.upstream.send(outbound) as answer:
             heard = _Heard(answer)
-            yield heard
-        if heard.whole and not outbound.free:
-            exchange = http_exchange(
-                dialect=outbound.dialect,
-                path=outbound.path,
-                model=str(outbound.model),
-                request=of_body(_question(outbound.body), self.tape.patterns),
-                answer=(answer.status, _named(answer.headers)),
-            )
-            self.tape.add(replace(exchange, chunks=chunks_of(heard.pieces)))
+            try:
+                yield heard
+            finally:
+                if not outbound.free and heard.said_all(outbound.dialect):
+                    self._keep(outbound, heard)
+
+    def _keep(self, outbound: Outbound, heard: "_Heard") -> None:
+        exchange = http_exchange(
+            dialect=outbound.dialect,
+            path=outbound.path,
+            model=str(outbound.model),
+            request=of_body(_question(outbound.body), self.tape.patterns),
+            answer=(heard.status, _named(heard.headers)),
+        )
+        self.tape.add(replace(exchange, chunks=chunks_of(heard.pieces)))
 
 
 @dataclass(slots=True)
@@ -65,6 +72,16 @@ class _Heard:
     @property
     def headers(self) -> Headers:
         return self.answer.headers
+
+    def said_all(self, dialect: Dialect) -> bool:
+        """Whether the answer came to its end, be it that the caller left right after it."""
+        if self.whole:
+            return True
+        tee = Tee(dialect, stream=is_stream(self.headers))
+        for chunk, _ in self.pieces:
+            tee.saw(chunk)
+        tee.ended()
+        return tee.usage is not None
 
     async def chunks(self) -> AsyncIterator[bytes]:
         async for chunk in self.answer.chunks():

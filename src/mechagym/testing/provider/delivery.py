@@ -45,6 +45,8 @@ class Road:
             if number and self.trouble.gap_s:
                 await anyio.sleep(self.trouble.gap_s)
             await self._send(_stamp() + piece if self.trouble.stamps else piece)
+        if self.trouble.stall_after_bytes is not None:
+            await anyio.sleep_forever()  # all is said, and the answer does not end
 
     async def _send(self, piece: bytes) -> None:
         ends = (self.trouble.end_after_bytes, self.trouble.stall_after_bytes)
