@@ -15,10 +15,10 @@ from mechagym.llm.gateway.headers import retry_after_s
 from mechagym.llm.gateway.reach import look_through
 from mechagym.llm.gateway.refusals import Refused
 from mechagym.llm.gateway.tee import KEPT_BYTES, Tee
+from mechagym.llm.speech import SPEECH
 from mechagym.records import Usage
 from mechagym.testing.provider import ToolCall, Turn
 from mechagym.testing.provider.asked import Asked
-from mechagym.testing.provider.wires import SPEECH
 from tests.llm.gateway_stand import PATHS, asking, stand
 
 ANTHROPIC, CHAT, RESPONSES = PATHS

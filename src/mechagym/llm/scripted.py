@@ -9,11 +9,9 @@ import inspect
 from collections.abc import Awaitable, Callable, Iterator
 from importlib import import_module
 from pathlib import Path
-from typing import Annotated, Any
+from typing import Any
 
 import anyio
-import yaml
-from pydantic import BaseModel, ConfigDict, Field, TypeAdapter, ValidationError
 from pydantic_ai.messages import (
     ModelMessage,
     ModelResponse,
@@ -26,101 +24,10 @@ from pydantic_ai.models.function import AgentInfo, FunctionModel
 from pydantic_ai.usage import RequestUsage
 
 from mechagym.errors import ConfigError, ModelError
-from mechagym.llm.faults import Fault, FaultKind, TryFailed, kind_of_status
+from mechagym.llm.faults import TryFailed
+from mechagym.llm.script import ScriptedReply, ScriptedUsage, read_script
 from mechagym.llm.usage import to_library
-from mechagym.records import Json, Usage
-
-Count = Annotated[int, Field(ge=0)]
-Seconds = Annotated[float, Field(ge=0)]
-
-
-class ScriptedUsage(BaseModel):
-    """The six counts of a reply."""
-
-    model_config = ConfigDict(extra="forbid")
-
-    input: Count = 0
-    cache_read: Count = 0
-    cache_write_5m: Count = 0
-    cache_write_1h: Count = 0
-    output: Count = 0
-    reasoning: Count = 0
-    web_searches: Count = 0
-
-
-class ScriptedCall(BaseModel):
-    """One call of a tool."""
-
-    model_config = ConfigDict(extra="forbid")
-
-    name: str
-    arguments: dict[str, Json] = {}
-    id: str | None = None
-
-
-class ScriptedError(BaseModel):
-    """A try that fails: by an HTTP status, or by a word of the retry table."""
-
-    model_config = ConfigDict(extra="forbid")
-
-    status: int | None = None
-    kind: FaultKind | None = None
-    message: str = "scripted failure"
-    retry_after_s: Seconds | None = None
-
-    def fault(self) -> Fault:
-        """What the wrappers see."""
-        kind = self.kind or (kind_of_status(self.status) if self.status else "server")
-        return Fault(
-            kind=kind,
-            error="Scripted",
-            message=self.message,
-            status=self.status,
-            retry_after_s=self.retry_after_s,
-        )
-
-
-class ScriptedReply(BaseModel):
-    """One reply. `usage` absent: guessed from the text; `none`: the reply says nothing of it."""
-
-    model_config = ConfigDict(extra="forbid")
-
-    text: str = ""
-    thinking: str = ""
-    calls: list[ScriptedCall] = []
-    usage: ScriptedUsage | Annotated[str, Field(pattern="^none$")] | None = None
-    delay_s: Seconds = 0.0
-    error: ScriptedError | None = None
-
-    def response(self, number: int) -> ModelResponse:
-        """The reply as the library has it. `number` makes ids of calls that have none."""
-        parts: list[ModelResponsePart] = []
-        if self.thinking:
-            parts.append(ThinkingPart(content=self.thinking))
-        if self.text:
-            parts.append(TextPart(content=self.text))
-        parts += [
-            ToolCallPart(
-                tool_name=call.name,
-                args=call.arguments,
-                tool_call_id=call.id or f"call_{number}_{index}",
-            )
-            for index, call in enumerate(self.calls, start=1)
-        ]
-        return ModelResponse(
-            parts=parts,
-            usage=self._usage(),
-            finish_reason="tool_call" if self.calls else "stop",
-        )
-
-    def _usage(self) -> RequestUsage:
-        match self.usage:
-            case ScriptedUsage():
-                return to_library(Usage(**self.usage.model_dump()))
-            case None:
-                return RequestUsage()  # the library guesses one
-            case _:
-                return RequestUsage(unmeasured_requests=1)
+from mechagym.records import Usage
 
 
 def scripted_model(name: str) -> FunctionModel:
@@ -129,21 +36,6 @@ def scripted_model(name: str) -> FunctionModel:
     if path.exists() or ":" not in name:
         return FunctionModel(_in_order(path, read_script(path)), model_name=name)
     return FunctionModel(_function(name), model_name=name)
-
-
-def read_script(path: Path) -> list[ScriptedReply]:
-    """Read a file of replies. Raises ConfigError, naming the place."""
-    try:
-        found = yaml.safe_load(path.read_text(encoding="utf-8"))
-        return TypeAdapter(list[ScriptedReply]).validate_python(found)
-    except OSError as error:
-        raise ConfigError(f"scripted:{path}: {error}") from error
-    except yaml.YAMLError as error:
-        raise ConfigError(f"{path}: no YAML: {error}") from error
-    except ValidationError as error:
-        first = error.errors()[0]
-        place = ".".join(map(str, first["loc"])) or "the file"
-        raise ConfigError(f"{path}: {place}: {first['msg']}") from error
 
 
 Answering = Callable[[list[ModelMessage], AgentInfo], Awaitable[ModelResponse]]
@@ -159,7 +51,7 @@ def _in_order(path: Path, replies: list[ScriptedReply]) -> Answering:
         await anyio.sleep(reply.delay_s)
         if reply.error is not None:
             raise TryFailed(reply.error.fault())
-        return reply.response(number)
+        return _response(reply, number)
 
     return answer
 
@@ -179,3 +71,35 @@ def _function(name: str) -> Answering:
         return ModelResponse(parts=[TextPart(content=given)]) if isinstance(given, str) else given
 
     return answer
+
+
+def _response(reply: ScriptedReply, number: int) -> ModelResponse:
+    """The reply as the library has it. `number` makes ids of calls that have none."""
+    parts: list[ModelResponsePart] = []
+    if reply.thinking:
+        parts.append(ThinkingPart(content=reply.thinking))
+    if reply.text:
+        parts.append(TextPart(content=reply.text))
+    parts += [
+        ToolCallPart(
+            tool_name=call.name,
+            args=call.arguments,
+            tool_call_id=call.id or f"call_{number}_{index}",
+        )
+        for index, call in enumerate(reply.calls, start=1)
+    ]
+    return ModelResponse(
+        parts=parts,
+        usage=_usage(reply),
+        finish_reason="tool_call" if reply.calls else "stop",
+    )
+
+
+def _usage(reply: ScriptedReply) -> RequestUsage:
+    match reply.usage:
+        case ScriptedUsage():
+            return to_library(Usage(**reply.usage.model_dump()))
+        case None:
+            return RequestUsage()  # the library guesses one
+        case _:
+            return RequestUsage(unmeasured_requests=1)

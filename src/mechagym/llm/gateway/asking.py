@@ -21,6 +21,7 @@ from mechagym.llm.gateway.grants import Grant
 from mechagym.llm.gateway.headers import outward
 from mechagym.llm.gateway.refusals import CREDENTIAL, MODEL, TOOL, Dialect, Refused
 from mechagym.llm.gateway.routes import Route
+from mechagym.llm.gateway.scripting import SCRIPTED
 from mechagym.llm.gateway.taping import REPLAY
 from mechagym.llm.gateway.wanted import Wanted, model_in, read_wanted
 from mechagym.llm.providers import Provider
@@ -119,8 +120,8 @@ async def _credential(models: "Models", grant: Grant, provider: Provider) -> Cre
 
 def speaks(provider: Provider, dialect: Dialect) -> bool:
     """Whether a provider answers a dialect; nothing is translated. OpenAI itself speaks both."""
-    if provider.name == REPLAY:
-        return True  # a tape answers as it was asked
+    if provider.name in (REPLAY, SCRIPTED):
+        return True  # a tape and a script answer as they are asked
     return provider.wire == dialect or (
         provider.wire == "openai-responses" and dialect == "openai-chat"
     )

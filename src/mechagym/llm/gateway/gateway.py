@@ -22,6 +22,7 @@ from mechagym.llm.gateway.own import models_page
 from mechagym.llm.gateway.refusals import BUSY, ENDED, FAULT, Dialect, Refused
 from mechagym.llm.gateway.relay import CutError, Relay
 from mechagym.llm.gateway.routes import Route, dialect_of, route_of
+from mechagym.llm.gateway.scripting import ScriptingUpstream
 from mechagym.llm.gateway.taping import PlayingUpstream, RecordingUpstream
 from mechagym.llm.gateway.upstream import HttpUpstream
 
@@ -168,7 +169,7 @@ async def open_gateway(models: "Models") -> AsyncIterator[Gateway]:
         upstream: Upstream = http
         if models.tape is not None:
             upstream = RecordingUpstream(upstream, models.tape)
-        yield Gateway(models, PlayingUpstream(upstream, models.open_tape))
+        yield Gateway(models, PlayingUpstream(ScriptingUpstream(upstream), models.open_tape))
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)

@@ -6,6 +6,7 @@
 `python -m mechagym.testing.provider` serves the same in a process of its own.
 """
 
+from mechagym.llm.speech.turn import ToolCall
 from mechagym.testing.provider.asked import Asked
 from mechagym.testing.provider.double import ProviderDouble, provider_double
 from mechagym.testing.provider.lists import Listed
@@ -13,7 +14,6 @@ from mechagym.testing.provider.turns import (
     Answer,
     Failure,
     Script,
-    ToolCall,
     Trouble,
     Turn,
     always,

@@ -14,12 +14,12 @@ import anyio
 import h11
 from anyio.abc import SocketAttribute, SocketStream
 
+from mechagym.llm.speech import SPEECH, Speech
 from mechagym.records import Json
 from mechagym.testing.provider.asked import Asked, Left
 from mechagym.testing.provider.delivery import CutError, Road, retry_headers
 from mechagym.testing.provider.lists import Listed, count, listing
 from mechagym.testing.provider.turns import Answer, Failure, Script, Trouble, Turn, as_script
-from mechagym.testing.provider.wires import SPEECH, Speech
 
 _ENDS = (anyio.EndOfStream, anyio.BrokenResourceError, anyio.ClosedResourceError)
 

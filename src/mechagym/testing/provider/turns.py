@@ -3,24 +3,14 @@
 All of it is data, so that a script can stand in a JSON file and serve a double in another process.
 """
 
-from collections.abc import Callable, Iterable, Iterator
+from collections.abc import Callable, Iterable
 from dataclasses import dataclass, field
 from typing import Literal
 
-from mechagym.records import Json, Usage
+from mechagym.llm.speech import turn
 from mechagym.testing.provider.asked import Asked
 
-Finish = Literal["end", "tools", "length", "refusal"]
 RetryAfter = Literal["seconds", "milliseconds", "date"]
-
-
-@dataclass(frozen=True, slots=True, kw_only=True)
-class ToolCall:
-    """One call of a tool; `id` is sent as it is, on the wires that have ids."""
-
-    id: str
-    name: str
-    arguments: dict[str, Json] = field(default_factory=dict)
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -38,36 +28,17 @@ class Trouble:
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
-class Turn:
-    """One answer of the model. `usage` None: the provider says nothing of it."""
+class Turn(turn.Turn):
+    """See `llm.speech`; with trouble on its way."""
 
-    text: str = ""
-    thinking: str = ""
-    calls: tuple[ToolCall, ...] = ()
-    usage: Usage | None = field(default_factory=lambda: Usage(input=10, output=5))
-    finish: Finish | None = None  # None: `tools` when there are calls, else `end`
-    delta_chars: int = 12  # how much text an event of a stream carries
     trouble: Trouble = Trouble()
     kind: Literal["turn"] = "turn"
 
-    @property
-    def ends(self) -> Finish:
-        """Why the model stopped."""
-        return self.finish or ("tools" if self.calls else "end")
-
-    def deltas(self, text: str) -> Iterator[str]:
-        """A text as it comes in a stream."""
-        for start in range(0, len(text), self.delta_chars):
-            yield text[start : start + self.delta_chars]
-
 
 @dataclass(frozen=True, slots=True, kw_only=True)
-class Failure:
-    """An error status in the shape of the dialect. `retry_after_s` is told in the form named."""
+class Failure(turn.Failure):
+    """See `llm.speech`. `retry_after_s` is told in the form named."""
 
-    status: int
-    message: str = "scripted failure"
-    code: str | None = None  # the dialect's own word; None: what usually goes with the status
     retry_after_s: float | None = None
     retry_after_form: RetryAfter = "seconds"
     headers: dict[str, str] = field(default_factory=dict)

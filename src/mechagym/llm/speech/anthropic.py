@@ -3,10 +3,9 @@
 import json
 from collections.abc import Iterator
 
+from mechagym.llm.speech.sse import event
+from mechagym.llm.speech.turn import Failure, Question, Turn
 from mechagym.records import Json, Usage
-from mechagym.testing.provider.asked import Asked
-from mechagym.testing.provider.turns import Failure, Turn
-from mechagym.testing.provider.wires.sse import event
 
 STOPS = {"end": "end_turn", "tools": "tool_use", "length": "max_tokens", "refusal": "refusal"}
 TYPES = {
@@ -21,7 +20,7 @@ TYPES = {
 }
 
 
-def plain(turn: Turn, asked: Asked) -> Json:
+def plain(turn: Turn, asked: Question) -> Json:
     """The whole message."""
     whole = _message(asked, list(_blocks(turn)), STOPS[turn.ends])
     if turn.usage is not None:
@@ -29,7 +28,7 @@ def plain(turn: Turn, asked: Asked) -> Json:
     return whole
 
 
-def events(turn: Turn, asked: Asked) -> Iterator[bytes]:
+def events(turn: Turn, asked: Question) -> Iterator[bytes]:
     """The stream; the counts in it are running totals."""
     begun = _message(asked, [], None)
     if turn.usage is not None:
@@ -69,7 +68,7 @@ def usage_of(usage: Usage) -> Json:
     }
 
 
-def _message(asked: Asked, content: list[Json], stop: str | None) -> dict[str, Json]:
+def _message(asked: Question, content: list[Json], stop: str | None) -> dict[str, Json]:
     return {
         "id": f"msg_{asked.number}",
         "type": "message",

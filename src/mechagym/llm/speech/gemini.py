@@ -2,10 +2,9 @@
 
 from collections.abc import Iterator
 
+from mechagym.llm.speech.sse import event
+from mechagym.llm.speech.turn import Failure, Question, Turn
 from mechagym.records import Json, Usage
-from mechagym.testing.provider.asked import Asked
-from mechagym.testing.provider.turns import Failure, Turn
-from mechagym.testing.provider.wires.sse import event
 
 STOPS = {"end": "STOP", "tools": "STOP", "length": "MAX_TOKENS", "refusal": "SAFETY"}
 STATUSES = {
@@ -18,7 +17,7 @@ STATUSES = {
 }
 
 
-def plain(turn: Turn, asked: Asked) -> Json:
+def plain(turn: Turn, asked: Question) -> Json:
     """The whole answer."""
     whole = _answer(asked, list(_parts(turn)), STOPS[turn.ends])
     if turn.usage is not None:
@@ -26,7 +25,7 @@ def plain(turn: Turn, asked: Asked) -> Json:
     return whole
 
 
-def events(turn: Turn, asked: Asked) -> Iterator[bytes]:
+def events(turn: Turn, asked: Question) -> Iterator[bytes]:
     """The stream: each event is an answer of its own; the last one has reason and usage."""
     for part in _parts(turn):
         if "text" not in part:
@@ -71,7 +70,7 @@ def _parts(turn: Turn) -> Iterator[dict[str, Json]]:
         yield {"functionCall": made, "thoughtSignature": "c2lnbmVk"}
 
 
-def _answer(asked: Asked, parts: list[Json], finish: str | None) -> dict[str, Json]:
+def _answer(asked: Question, parts: list[Json], finish: str | None) -> dict[str, Json]:
     candidate: dict[str, Json] = {"content": {"role": "model", "parts": parts}, "index": 0}
     if finish:
         candidate["finishReason"] = finish

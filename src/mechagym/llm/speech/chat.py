@@ -3,16 +3,15 @@
 import json
 from collections.abc import Iterator
 
+from mechagym.llm.speech.sse import event
+from mechagym.llm.speech.turn import Failure, Question, ToolCall, Turn
 from mechagym.records import Json, Usage
-from mechagym.testing.provider.asked import Asked
-from mechagym.testing.provider.turns import Failure, ToolCall, Turn
-from mechagym.testing.provider.wires.sse import event
 
 STOPS = {"end": "stop", "tools": "tool_calls", "length": "length", "refusal": "content_filter"}
 CODES = {401: "invalid_api_key", 404: "model_not_found", 429: "rate_limit_exceeded"}
 
 
-def plain(turn: Turn, asked: Asked) -> Json:
+def plain(turn: Turn, asked: Question) -> Json:
     """The whole completion. Thinking goes as `reasoning_content`, as most servers have it."""
     message: dict[str, Json] = {"role": "assistant", "content": turn.text or None}
     if turn.thinking:
@@ -26,7 +25,7 @@ def plain(turn: Turn, asked: Asked) -> Json:
     return whole
 
 
-def events(turn: Turn, asked: Asked) -> Iterator[bytes]:
+def events(turn: Turn, asked: Question) -> Iterator[bytes]:
     """The stream; its usage comes in a chunk of its own, to those who asked for it."""
     for delta in _deltas(turn):
         yield _chunk(asked, [{"index": 0, "delta": delta, "finish_reason": None}])
@@ -80,12 +79,12 @@ def _call(call: ToolCall) -> dict[str, Json]:
     return {"id": call.id, "type": "function", "function": function}
 
 
-def _chunk(asked: Asked, choices: list[Json], usage: Json = None) -> bytes:
+def _chunk(asked: Question, choices: list[Json], usage: Json = None) -> bytes:
     chunk = _envelope(asked, "chat.completion.chunk", choices)
     return event(chunk | {"usage": usage} if asked.tells_usage else chunk)
 
 
-def _envelope(asked: Asked, kind: str, choices: list[Json]) -> dict[str, Json]:
+def _envelope(asked: Question, kind: str, choices: list[Json]) -> dict[str, Json]:
     return {
         "id": f"chatcmpl-{asked.number}",
         "object": kind,

@@ -3,23 +3,22 @@
 import json
 from collections.abc import Iterator
 
+from mechagym.llm.speech.chat import failure
+from mechagym.llm.speech.sse import event
+from mechagym.llm.speech.turn import Question, Turn
 from mechagym.records import Json, Usage
-from mechagym.testing.provider.asked import Asked
-from mechagym.testing.provider.turns import Turn
-from mechagym.testing.provider.wires.chat import failure
-from mechagym.testing.provider.wires.sse import event
 
 __all__ = ["events", "failure", "plain", "usage_of"]
 
 Told = tuple[str, Json]
 
 
-def plain(turn: Turn, asked: Asked) -> Json:
+def plain(turn: Turn, asked: Question) -> Json:
     """The whole response."""
     return _response(turn, asked, list(_items(turn, asked)))
 
 
-def events(turn: Turn, asked: Asked) -> Iterator[bytes]:
+def events(turn: Turn, asked: Question) -> Iterator[bytes]:
     """The stream: each event with its number; the last one carries the whole response."""
     for number, (kind, data) in enumerate(_told(turn, asked)):
         yield event({"type": kind, "sequence_number": number, **data}, kind)
@@ -42,7 +41,7 @@ def usage_of(usage: Usage) -> Json:
     }
 
 
-def _told(turn: Turn, asked: Asked) -> Iterator[Told]:
+def _told(turn: Turn, asked: Question) -> Iterator[Told]:
     whole = _response(turn, asked, list(_items(turn, asked)))
     begun = whole | {"status": "in_progress", "output": [], "usage": None}
     yield "response.created", {"response": begun}
@@ -81,7 +80,7 @@ def _part_events(turn: Turn, kind: str, place: Json, part: dict[str, Json]) -> I
     yield f"response.{kind}_part.done", place | {"part": part}
 
 
-def _items(turn: Turn, asked: Asked) -> Iterator[dict[str, Json]]:
+def _items(turn: Turn, asked: Question) -> Iterator[dict[str, Json]]:
     if turn.thinking:
         summary = [{"type": "summary_text", "text": turn.thinking}]
         yield {
@@ -116,7 +115,7 @@ def _empty(item: dict[str, Json]) -> Json:
     return begun | {k: type(item[k])() for k in ("summary", "content", "arguments") if k in item}
 
 
-def _response(turn: Turn, asked: Asked, output: list[Json]) -> dict[str, Json]:
+def _response(turn: Turn, asked: Question, output: list[Json]) -> dict[str, Json]:
     reasons = {"length": "max_output_tokens", "refusal": "content_filter"}
     reason = reasons.get(turn.ends)
     return {
