@@ -9,12 +9,20 @@ SANDBOX ?= $(if $(filter Linux,$(shell uname -s)),local --base host,auto)
 # Tests that run at once: most of a test's time is waiting, so more than there are processors.
 WORKERS ?= 4
 SIDE_BY_SIDE = -n $(WORKERS) --maxschedchunk 1
+# Agents with a model, which says what a file has it say: neither key nor network.
+MODEL = -t 'regex-*' -m scripted:examples/models/regex-failed-logins.yaml
+TINY = examples/tasks $(MODEL) -a command --set agent.mount=examples/agents \
+	--set 'agent.run=python3 /opt/mechagym/command/tiny_agent.py'
+CLAUDE = examples/tasks $(MODEL) -a claude-code
 BENCHMARKS = $(basename $(notdir $(shell grep -l '^if __name__' benchmarks/*.py)))
 
 .PHONY: demo test form check bench clean parts-demo parts-test
 
 demo: parts-demo .venv/.installed  ## The bundled tasks in real sandboxes, without a key or an engine
 	$(BIN)/mechagym run examples/tasks -a oracle -a nop --sandbox $(SANDBOX)
+	$(BIN)/mechagym run $(TINY) --sandbox $(SANDBOX)
+	@command -v claude >/dev/null || echo "left out: the same with Claude Code, which is not here"
+	@! command -v claude >/dev/null || $(BIN)/mechagym run $(CLAUDE) --sandbox $(SANDBOX)
 
 test: parts-test .venv/.installed-dev  ## All tests, also those with real engines: side by side, then the others
 	$(BIN)/pytest $(SIDE_BY_SIDE) -m 'not alone'; \
