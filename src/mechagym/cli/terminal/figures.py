@@ -6,9 +6,11 @@ from mechagym.records import now
 
 
 def money(usd: float) -> str:
-    """`$0.004`, `$1.25`, `$1,250`: two digits that say something."""
+    """`$0.004`, `$1.25`, `$1,250`: two digits that say something; what is no zero is never one."""
     if usd == 0:
         return "$0"
+    if usd < 0.0005:
+        return "<$0.001"
     if usd < 0.1:
         return f"${usd:.3f}"
     return f"${usd:,.2f}" if usd < 1000 else f"${usd:,.0f}"
