@@ -148,7 +148,8 @@ async def test_a_client_that_leaves_before_the_answer_cancels_it_too():
 
 
 async def test_a_client_that_leaves_after_the_last_event_has_a_measured_call():
-    async with stand() as at:
+    endless = Turn(text="hi", usage=USAGE, trouble=Trouble(stall_after_bytes=10**9))
+    async with stand(endless) as at:
         async with (
             at.client() as client,
             client.stream("POST", PATHS[ANTHROPIC], json=asking(ANTHROPIC, stream=True)) as got,
