@@ -61,7 +61,7 @@ async def test_it_serves_until_a_signal_and_says_what_was_spent(tmp_path):
             out, err = process.communicate(timeout=30)
             assert process.returncode == 0
         assert json.loads(out) == {"calls": 2, "tokens": 30, "cost_usd": pytest.approx(7e-5)}
-        assert err.count("anthropic:claude-haiku-4-5: $") == 2
+        assert err.count("anthropic:claude-haiku-4-5: <$0.001, 15 tokens") == 2
         assert KEY not in out + err + tape.read_text(encoding="utf-8")
 
     async with provider_double(Turn(text="hello")) as double:
