@@ -58,6 +58,7 @@ class CodexAgent(MountedAgent):
             f"{provider}.env_key": _VARIABLE,
             f"{provider}.wire_api": "responses",
             f"{provider}.supports_websockets": False,
+            f"{provider}.stream_max_retries": 2,  # refused for money, it would ask five times more
             "analytics.enabled": False,
             "check_for_update_on_startup": False,
         }
