@@ -8,7 +8,6 @@ needs npm, or Claude Code on this host; the model is a double on loopback
 import argparse
 import os
 import subprocess
-import sys
 import tempfile
 import time
 from pathlib import Path
@@ -162,7 +161,6 @@ def main() -> None:
     parser.add_argument("--sandbox", action="append", choices=list(IMAGES))
     args = parser.parse_args()
     anyio.run(run, args.sandbox or list(IMAGES), args.rounds)
-    sys.exit(0)
 
 
 if __name__ == "__main__":

@@ -12,7 +12,7 @@ from mechagym.events import EgressConnected, MessageSaid, ModelAnswered, Network
 from mechagym.testing.provider import Turn, always, provider_double
 from tests.flow.conftest import KEY, Host
 
-pytestmark = [pytest.mark.live, pytest.mark.slow]
+pytestmark = [pytest.mark.live, pytest.mark.alone]  # they take a port of the host
 
 BOXES = {"docker": ("--sandbox", "docker"), "local": ("--sandbox", "local", "--base", "host")}
 TOML = """\

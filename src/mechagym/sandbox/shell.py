@@ -73,7 +73,7 @@ if [ -p /proc/self/fd/5 ] && [ -w /proc/self/fd/5 ]; then
       while __mg_t=; do
         while IFS= read -r __mg_l; do
           case $__mg_l in ': over'|': lane') break ;; esac
-          __mg_t="$__mg_t$__mg_l
+          __mg_t="$__mg_t${__mg_l#\#}
 "
         done
         case $__mg_l in
@@ -99,8 +99,8 @@ while the first is busy. A program in the box costs an engine 45 ms, this costs 
 Two pipes (here-documents, opened anew for writing) pass the right to read stdin: the guard has it,
 and runs what comes up to the line `: over`; at the line `: lane` it lets the shell read one program
 (`guarded`), which hands it back before it runs. Each holds its own ends only, so that a shell whose
-guard was killed goes on reading; for it the lines between are no-ops. A shell that makes its
-here-documents files has no guard.
+guard was killed goes on reading; what was for the guard, each line behind a `#`, is nothing to it.
+A shell that makes its here-documents files has no guard.
 """
 
 BOOT = """while __mg_t=; do
@@ -144,8 +144,10 @@ def guarded(text: str) -> str:
 
 
 def question(text: str) -> str:
-    """A program for the guard."""
-    return f"{text}: over\n"
+    """A program for the guard: comments to the shell, should the guard be dead and the shell read
+    them, or what is left of them, in its place.
+    """
+    return "".join(f"#{line}\n" for line in text.splitlines()) + ": over\n"
 
 
 def body(argv: Sequence[str], options: ExecOptions, subreaper: str | None) -> str:
