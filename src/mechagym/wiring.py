@@ -220,8 +220,6 @@ async def open_access(
         yield None
         return
     from mechagym.llm.gateway import open_gateway
-    from mechagym.llm.gateway.taping import REPLAY
-    from mechagym.llm.player import open_player
     from mechagym.llm.stack import Models
     from mechagym.run.lending import GatewayAccess
 
@@ -246,8 +244,6 @@ async def open_access(
     models.billed = not all(logins)
     for name, caller in product(names, callers):
         models.check(name, agent=caller)
-        if name.provider == REPLAY:
-            open_player(name.name)  # a tape that cannot be read is told before anything starts
     async with models, open_gateway(models) as gateway:
         yield GatewayAccess(models, gateway)
 

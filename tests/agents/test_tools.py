@@ -21,7 +21,8 @@ TOOL = Tool(
 NPM = """#!/bin/sh
 echo "$*" >>{log}
 [ "$1" = view ] && {{ echo 2.0.10; exit 0; }}
-case "$2" in *@6.6.6) echo "npm error code E404 no such version" >&2; exit 1;; esac
+case "$2" in *@6.6.6) echo "npm error code E404
+npm error notarget No such version" >&2; exit 1;; esac
 sleep 0.2
 cp {archive} "$4"/package-1.0.0.tgz
 """
@@ -85,7 +86,9 @@ async def test_the_version_that_is_taken(tmp_path: Path):
 
 @pytest.mark.usefixtures("npm")
 async def test_what_cannot_be_had_says_why_and_leaves_nothing(tmp_path: Path):
-    with pytest.raises(AgentSetupError, match=r"6\.6\.6 for glibc cannot be had.*E404"):
+    with pytest.raises(
+        AgentSetupError, match=r"6\.6\.6 for glibc cannot be had: code E404; notarget No such"
+    ):
         await Toolbox(tmp_path / "cache").have(TOOL, "6.6.6")
     assert not list((tmp_path / "cache" / "tool" / "6.6.6").iterdir())
 

@@ -131,3 +131,9 @@ async def test_only_who_works_by_the_login_is_not_billed(home, monkeypatch, agen
         with access.lend(borrower) as loan:
             admitted = access._gateway._grants.admit([(b"x-api-key", loan.token.encode())])
             assert admitted.grant.ledger.billed is billed
+
+
+@pytest.mark.parametrize("model", ["replay:nowhere.jsonl", "scripted:nowhere.yaml"])
+async def test_a_tape_or_script_that_is_not_there_is_told_before_anything_starts(home, model: str):
+    with pytest.raises(ConfigError, match=r"nowhere\."):
+        await opened(job(home, model))

@@ -129,17 +129,16 @@ def carry_out(order: Order) -> int:
 
 async def run_shown(order: Order) -> JobReport:
     """Run it in front of the screen that fits; the sandbox is open as long as the job runs."""
-    settings = order.settings
-    config = await wiring.with_tools(
-        order.config, settings, lambda line: click.echo(line, err=True)
-    )
+    settings, asked = order.settings, order.config
     board = Board()
     trusts_host = order.showing.trusts_host or order.resuming
     async with (
         AsyncExitStack() as stack,
-        wiring.open_access(config, settings, _tape(order, stack)) as access,
-        wiring.open_sandbox(config.sandbox, settings, trusts_host=trusts_host) as chosen,
+        wiring.open_access(asked, settings, _tape(order, stack)) as access,
+        wiring.open_sandbox(asked.sandbox, settings, trusts_host=trusts_host) as chosen,
     ):
+        # last, since it may load much: whatever else can be wrong has been told by then
+        config = await wiring.with_tools(asked, settings, lambda line: click.echo(line, err=True))
         if not order.showing.as_json and not order.showing.quiet:
             header(Page(settings.terminal), config, order.tasks, chosen)
         screen = _screen(order, board)

@@ -7,6 +7,7 @@ import math
 from collections.abc import Callable
 from contextlib import AsyncExitStack
 from dataclasses import dataclass, field, replace
+from pathlib import Path
 from types import TracebackType
 from typing import TYPE_CHECKING, Self
 
@@ -126,10 +127,11 @@ class Models:
     def check(self, name: ModelName, *, agent: str | None = None) -> None:
         """See before anything starts that a call of this model could begin.
 
-        Raises ConfigError (no provider, no key), PriceUnknown.
+        Raises ConfigError (no provider, no key, an unreadable tape or script), PriceUnknown.
         """
         provider = self.provider(name)
         self._credential(provider, agent=agent)
+        _check_file(name)
         if not self.allow_unpriced:
             self.prices.find(name, now())
 
@@ -186,3 +188,15 @@ class Models:
             return self.prices.find(ModelName(provider, model), now()).model
         except PriceUnknown:
             return None
+
+
+def _check_file(name: ModelName) -> None:
+    """See that a tape or a script is there and can be read. Raises ConfigError."""
+    if name.provider == "replay":
+        from mechagym.llm.player import open_player
+
+        open_player(name.name)
+    elif name.provider == "scripted" and ":" not in name.name:
+        from mechagym.llm.script import read_script
+
+        read_script(Path(name.name))

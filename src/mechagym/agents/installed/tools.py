@@ -172,8 +172,9 @@ def _npm(*argv: str) -> subprocess.CompletedProcess[str] | None:
 def _why(told: subprocess.CompletedProcess[str] | None) -> str:
     if told is None:
         return "there is no npm on this host"
-    lines = [line for line in told.stderr.splitlines() if "npm error" in line] or [told.stderr]
-    return lines[0].strip() or f"npm ended with {told.returncode}"
+    said = [line.removeprefix("npm error ") for line in told.stderr.splitlines()]
+    words = [line.strip() for line in said if line.strip() and not line.startswith("npm ")]
+    return "; ".join(words[:2]) or f"npm ended with {told.returncode}"
 
 
 def _hosts_version(tool: Tool) -> str | None:
