@@ -45,6 +45,11 @@ class Budget:
         value: float | None = getattr(self, name)
         return value
 
+    def with_limit(self, name: Limit, value: float | None) -> "Budget":
+        """The same with another limit; None: it does not bind."""
+        changed: dict[str, Any] = {name: value}
+        return replace(self, **changed)
+
 
 @dataclass(slots=True, eq=False)
 class Hold:
@@ -131,8 +136,7 @@ class Meter:
         A new limit warns anew, but for what was passed and warned of before.
         """
         before = self.budget.limit(name)
-        changed: dict[str, Any] = {name: value}
-        self.budget = replace(self.budget, **changed)
+        self.budget = self.budget.with_limit(name, value)
         if self.emit is not None and value != before:
             self.emit(BudgetRaised(limit=name, before=before, after=value))
         warned, self._warned = self._warned, {w for w in self._warned if w[0] != name}

@@ -199,6 +199,11 @@ def prices(settings: Settings) -> PriceTable:
     )
 
 
+def models_of(config: JobConfig) -> list[ModelName]:
+    """The models that trials of the job have."""
+    return [ModelName.of(model) for model in config.models if model]
+
+
 def credentials(settings: Settings) -> Credentials:
     """The keys of this host, and the login of Claude Code where the settings allow it."""
     allowed = settings.llm.credential == "claude-code"
@@ -208,14 +213,14 @@ def credentials(settings: Settings) -> Credentials:
 
 @asynccontextmanager
 async def open_access(
-    config: JobConfig, settings: Settings, tape: TapeWriter | None = None
+    config: JobConfig, settings: Settings, *, keys: Credentials, tape: TapeWriter | None = None
 ) -> AsyncIterator[Access | None]:
     """The gateway of a job and all behind it; None where no agent of it calls a model from a box.
 
     Raises ConfigError (no key, an unreadable file of prices), PriceUnknown.
     """
     callers = [a.name for a in config.agents if getattr(agent_factory(a.name), "dialects", ())]
-    names = [ModelName(*model.split(":", 1)) for model in config.models if model]
+    names = models_of(config)
     if not callers or not names:
         yield None
         return
@@ -227,7 +232,7 @@ async def open_access(
         settings=settings.llm,
         catalogue=catalogue(settings),
         prices=prices(settings),
-        credentials=credentials(settings),
+        credentials=keys,
         allow_unpriced=config.allow_unpriced,
         tape=tape,
     )

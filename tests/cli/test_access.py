@@ -27,7 +27,8 @@ def job(home: Path, *models: str | None, agent: str = "command", **changes: obje
 
 
 async def opened(wanted: JobConfig) -> bool:
-    async with wiring.open_access(wanted, config.load()) as access:
+    settings = config.load()
+    async with wiring.open_access(wanted, settings, keys=wiring.credentials(settings)) as access:
         return access is not None
 
 
@@ -117,7 +118,8 @@ async def test_only_who_works_by_the_login_is_not_billed(home, monkeypatch, agen
     monkeypatch.setenv("MECHAGYM_LLM__CREDENTIAL", "claude-code")
     agents = tuple(AgentChoice(name=name) for name in ("claude-code", "command"))
     wanted = job(home, HAIKU, agents=agents, budget=Budget(tokens=10_000))
-    async with wiring.open_access(wanted, config.load()) as access:
+    settings = config.load()
+    async with wiring.open_access(wanted, settings, keys=wiring.credentials(settings)) as access:
         assert isinstance(access, GatewayAccess)
         borrower = Borrower(
             trial_id="t",

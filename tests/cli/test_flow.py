@@ -284,3 +284,9 @@ async def events_of_job(name: str) -> list[Event]:
         row = await store.find_job(name)
         assert row is not None
         return await store.events(row.job_id)
+
+
+def test_a_login_is_not_asked_for_where_no_model_is(cli, tasks: Path, monkeypatch):
+    monkeypatch.setenv("MECHAGYM_LLM__CREDENTIAL", "claude-code")  # and nobody has logged in
+    done = cli("run", tasks, "-a", "oracle", "--name", "sixth")
+    assert done.exit_code == 0, done.output

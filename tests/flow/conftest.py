@@ -18,6 +18,7 @@ PROJECT = Path(__file__).parents[2]
 TASKS = PROJECT / "examples" / "tasks"
 KEY = "sk-planted-" + "0123456789abcdefghij"
 RUN_S = 170
+BOXES = {"docker": ("--sandbox", "docker"), "local": ("--sandbox", "local", "--base", "host")}
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)

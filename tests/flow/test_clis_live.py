@@ -9,7 +9,7 @@ import pytest
 from mechagym.events import AgentStopped, MessageSaid, ModelAnswered, ModelRefused, ToolCalled
 from mechagym.records import Outcome
 from mechagym.testing.provider import ToolCall, Turn, provider_double
-from tests.flow.conftest import KEY, TASKS, Host, holders, solution
+from tests.flow.conftest import BOXES, KEY, TASKS, Host, holders, solution
 
 pytestmark = [pytest.mark.live, pytest.mark.slow, pytest.mark.usefixtures("npm")]
 
@@ -22,7 +22,6 @@ SHELLS = {
     "claude-code@2.1.197": ("Bash", "command", "anthropic:claude-haiku-4-5", "ANTHROPIC"),
     "codex@0.169.0": ("exec_command", "cmd", "openai:gpt-5", "OPENAI"),
 }
-BOXES = {"docker": ("--sandbox", "docker"), "local": ("--sandbox", "local", "--base", "host")}
 
 
 def turns(agent: str) -> list[Turn]:

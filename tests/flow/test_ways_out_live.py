@@ -10,11 +10,10 @@ import pytest
 
 from mechagym.events import EgressConnected, MessageSaid, ModelAnswered, NetworkProved
 from mechagym.testing.provider import Turn, always, provider_double
-from tests.flow.conftest import KEY, Host
+from tests.flow.conftest import BOXES, KEY, Host
 
 pytestmark = [pytest.mark.live, pytest.mark.alone]  # they take a port of the host
 
-BOXES = {"docker": ("--sandbox", "docker"), "local": ("--sandbox", "local", "--base", "host")}
 TOML = """\
 schema_version = "1.4"
 agent.timeout_sec = 60

@@ -18,8 +18,8 @@ from mechagym.config import Settings
 from mechagym.errors import ConfigError
 from mechagym.events import BudgetWarned, EventBody, ModelAnswered, ModelFailed, ModelRefused
 from mechagym.llm.gateway import Gateway, Grant, open_gateway
-from mechagym.llm.gateway.taping import REPLAY
 from mechagym.llm.names import ModelName
+from mechagym.llm.providers import REPLAY
 from mechagym.llm.stack import Models
 from mechagym.run.lending import SMALL
 
@@ -42,16 +42,18 @@ async def serve(settings: Settings, wanted: Wanted, as_json: bool) -> None:
     """Serve until a signal comes. Raises ConfigError, PriceUnknown before anything is served."""
     asked = named(settings, wanted.models)
     _check_limit(settings, wanted, asked.models)
+    keys = wiring.credentials(settings)
     with ExitStack() as stack:
         tape = None
         if wanted.record is not None:
-            writer = new_tape(wanted.record, settings, asked.models)
+            providers = [settings.llm.providers[name.provider] for name in asked.models]
+            writer = new_tape(wanted.record, keys.to_hide(providers))
             tape = stack.enter_context(closing(writer))
         models = Models(
             settings=settings.llm,
             catalogue=wiring.catalogue(settings),
             prices=wiring.prices(settings),
-            credentials=wiring.credentials(settings),
+            credentials=keys,
             allow_unpriced=wanted.allow_unpriced,
             tape=tape,
         )

@@ -24,8 +24,7 @@ from mechagym.cli.terminal.screens import JsonScreen, LiveScreen, PlainScreen, Q
 from mechagym.cli.terminal.summary import summary_json, summary_page
 from mechagym.config import Settings
 from mechagym.errors import ConfigError
-from mechagym.llm.names import ModelName
-from mechagym.llm.tape import TapeWriter
+from mechagym.llm.credentials import Credentials
 from mechagym.records import TrialKey
 from mechagym.run.config import JobConfig
 from mechagym.run.hostenv import fill, named_secrets
@@ -132,9 +131,16 @@ async def run_shown(order: Order) -> JobReport:
     settings, asked = order.settings, order.config
     board = Board()
     trusts_host = order.showing.trusts_host or order.resuming
+    keys = wiring.credentials(settings)
+    secrets, record = _secrets(settings, asked, keys), order.showing.record
     async with (
         AsyncExitStack() as stack,
-        wiring.open_access(asked, settings, _tape(order, stack)) as access,
+        wiring.open_access(
+            asked,
+            settings,
+            keys=keys,
+            tape=stack.enter_context(closing(new_tape(record, secrets))) if record else None,
+        ) as access,
         wiring.open_sandbox(asked.sandbox, settings, trusts_host=trusts_host) as chosen,
     ):
         # last, since it may load much: whatever else can be wrong has been told by then
@@ -143,7 +149,7 @@ async def run_shown(order: Order) -> JobReport:
             header(Page(settings.terminal), config, order.tasks, chosen)
         screen = _screen(order, board)
         with screen:
-            parts = _parts(settings, config, chosen.sandbox)
+            parts = _parts(settings, secrets, chosen.sandbox)
             parts = replace(
                 parts,
                 begun=lambda taken: _begin(board, taken),
@@ -195,21 +201,13 @@ async def _stored(
     return stored_config(row, asked, force=force)
 
 
-def _models(config: JobConfig) -> list[ModelName]:
-    return [ModelName(*model.split(":", 1)) for model in config.models if model]
+def _secrets(settings: Settings, config: JobConfig, keys: Credentials) -> dict[str, str]:
+    """The keys that this job may use. A login is not asked for where no model is."""
+    providers = [settings.llm.providers[name.provider] for name in wiring.models_of(config)]
+    return keys.to_hide(providers) if providers else {}
 
 
-def _tape(order: Order, stack: AsyncExitStack) -> TapeWriter | None:
-    """The new tape that the person asks for, closed with the stack."""
-    if order.showing.record is None:
-        return None
-    tape = new_tape(order.showing.record, order.settings, _models(order.config))
-    return stack.enter_context(closing(tape))
-
-
-def _parts(settings: Settings, config: JobConfig, sandbox: Sandbox) -> Parts:
-    providers = [settings.llm.providers[name.provider] for name in _models(config)]
-    keys = wiring.credentials(settings).to_hide(providers)
+def _parts(settings: Settings, secrets: Mapping[str, str], sandbox: Sandbox) -> Parts:
     return Parts(
         store_url=settings.store,
         sandbox=sandbox,
@@ -217,7 +215,7 @@ def _parts(settings: Settings, config: JobConfig, sandbox: Sandbox) -> Parts:
         make_agent=lambda choice, task: wiring.make_agent(choice, task, settings),
         version_of=wiring.agent_version,
         host_env=settings.environ,
-        secrets={**named_secrets(settings.environ), **keys},
+        secrets={**named_secrets(settings.environ), **secrets},
     )
 
 

@@ -6,6 +6,7 @@ A name that is read names a known provider; whether the model exists is the cata
 from collections.abc import Collection, Iterable, Mapping
 from dataclasses import dataclass
 from difflib import SequenceMatcher
+from typing import Self
 
 from mechagym.errors import ConfigError
 
@@ -18,6 +19,12 @@ class ModelName:
 
     provider: str
     name: str
+
+    @classmethod
+    def of(cls, full_id: str) -> Self:
+        """Read what `str` gives; what a person wrote is read by `read_model`."""
+        provider, _, name = full_id.partition(":")
+        return cls(provider, name)
 
     def __str__(self) -> str:
         return f"{self.provider}:{self.name}"

@@ -13,6 +13,10 @@ Kind = Literal["anthropic", "openai", "google", "openrouter", "ollama", "none"]
 """Whose list of models a provider has; `none`: no list, any name may be asked for."""
 
 
+REPLAY, SCRIPTED = "replay", "scripted"
+"""The providers whose models say what a tape or a script has them say."""
+
+
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Provider:
     """One service. `base_url` None: it must be given before a model of it can be called.
@@ -110,8 +114,8 @@ _ALL = (
         first_output_s=120.0,
         timeout_s=120.0,
     ),
-    Provider(name="replay", wire="none", needs_key=False, price="free"),
-    Provider(name="scripted", wire="none", needs_key=False, price="free"),
+    Provider(name=REPLAY, wire="none", needs_key=False, price="free"),
+    Provider(name=SCRIPTED, wire="none", needs_key=False, price="free"),
 )
 
 SHIPPED: Mapping[str, Provider] = MappingProxyType({provider.name: provider for provider in _ALL})

@@ -76,6 +76,12 @@ class ScriptedReply(BaseModel):
     error: ScriptedError | None = None
 
 
+def script_file(name: str) -> Path | None:
+    """The file behind `scripted:`; None where it names a function."""
+    path = Path(name)
+    return path if path.exists() or ":" not in name else None
+
+
 def read_script(path: Path) -> list[ScriptedReply]:
     """Read a file of replies. Raises ConfigError, naming the place."""
     try:

@@ -25,15 +25,14 @@ from pydantic_ai.usage import RequestUsage
 
 from mechagym.errors import ConfigError, ModelError
 from mechagym.llm.faults import TryFailed
-from mechagym.llm.script import ScriptedReply, ScriptedUsage, read_script
+from mechagym.llm.script import ScriptedReply, ScriptedUsage, read_script, script_file
 from mechagym.llm.usage import to_library
 from mechagym.records import Usage
 
 
 def scripted_model(name: str) -> FunctionModel:
     """The model of a file or a function. Raises ConfigError."""
-    path = Path(name)
-    if path.exists() or ":" not in name:
+    if (path := script_file(name)) is not None:
         return FunctionModel(_in_order(path, read_script(path)), model_name=name)
     return FunctionModel(_function(name), model_name=name)
 

@@ -7,7 +7,6 @@ import math
 from collections.abc import Callable
 from contextlib import AsyncExitStack
 from dataclasses import dataclass, field, replace
-from pathlib import Path
 from types import TracebackType
 from typing import TYPE_CHECKING, Self
 
@@ -21,7 +20,7 @@ from mechagym.llm.credentials import Credential, Credentials
 from mechagym.llm.names import ModelName
 from mechagym.llm.pace import Paces
 from mechagym.llm.price_table import PriceTable
-from mechagym.llm.providers import Provider
+from mechagym.llm.providers import REPLAY, SCRIPTED, Provider
 from mechagym.llm.settings import LlmSettings
 from mechagym.records import now
 
@@ -118,7 +117,7 @@ class Models:
         if self.tape is not None:
             source = TapedModel(source, name=paid, tape=self.tape)
         ledger = self.ledger(meter, emit)
-        if provider.name == "replay":
+        if provider.name == REPLAY:
             ledger = replace(ledger, billed=False)
         metered = MeteredModel(source, name=paid, ledger=ledger, limits=limits)
         pace = self.paces.of(provider, credential)
@@ -155,12 +154,12 @@ class Models:
         """What answers, a provider, a tape or a script; and by which name it is priced."""
         from mechagym.llm.wires import WholeModel, http_client, provider_model
 
-        if provider.name == "replay":
+        if provider.name == REPLAY:
             from mechagym.llm.replay import ReplayModel
 
             player = self.open_tape(name.name)
             return WholeModel(ReplayModel(player)), self._recorded(player) or name
-        if provider.name == "scripted":
+        if provider.name == SCRIPTED:
             from mechagym.llm.scripted import scripted_model
 
             return WholeModel(scripted_model(name.name)), name
@@ -183,20 +182,20 @@ class Models:
 
     def _recorded(self, player: "Player") -> ModelName | None:
         """The model that a tape is of, where its list price is known."""
-        provider, _, model = (player.model or "").partition(":")
         try:
-            return self.prices.find(ModelName(provider, model), now()).model
+            return self.prices.find(ModelName.of(player.model or ""), now()).model
         except PriceUnknown:
             return None
 
 
 def _check_file(name: ModelName) -> None:
     """See that a tape or a script is there and can be read. Raises ConfigError."""
-    if name.provider == "replay":
+    if name.provider == REPLAY:
         from mechagym.llm.player import open_player
 
         open_player(name.name)
-    elif name.provider == "scripted" and ":" not in name.name:
-        from mechagym.llm.script import read_script
+    elif name.provider == SCRIPTED:
+        from mechagym.llm.script import read_script, script_file
 
-        read_script(Path(name.name))
+        if (path := script_file(name.name)) is not None:
+            read_script(path)

@@ -10,9 +10,9 @@ from mechagym.budget import Meter
 from mechagym.errors import ConfigError
 from mechagym.llm.bounds import CallRequest
 from mechagym.llm.gateway import Gateway, Grant
-from mechagym.llm.gateway.taping import REPLAY
 from mechagym.llm.names import ModelName
 from mechagym.llm.player import open_player
+from mechagym.llm.providers import REPLAY
 from mechagym.run.access import Borrower, Loan
 from mechagym.sandbox.base import Door
 
@@ -29,6 +29,7 @@ class GatewayAccess:
 
     def __init__(self, models: "Models", gateway: Gateway) -> None:
         self._models, self._gateway = models, gateway
+        self._names: dict[ModelName, str] = {}
 
     @property
     def door(self) -> Door:
@@ -37,14 +38,14 @@ class GatewayAccess:
 
     def affords(self, model: str, meter: Meter) -> bool:
         """Whether the meter could hold one call of the model, however short."""
-        name = ModelName(*model.split(":", 1))
+        name = ModelName.of(model)
         ledger = self._models.ledger(meter, lambda _: None, door="gateway")
         return not ledger.needs_count(CallRequest(model=name, body_bytes=0))
 
     @contextmanager
     def lend(self, borrower: Borrower) -> Iterator[Loan]:
         """Lend one model. Raises ConfigError where a box cannot speak with its provider."""
-        name = ModelName(*borrower.model.split(":", 1))
+        name = ModelName.of(borrower.model)
         ledger = self._models.ledger(borrower.meter, borrower.emit, door="gateway")
         if self._models.credentials.logs_in(self._models.provider(name), borrower.agent):
             ledger = replace(ledger, billed=False)
@@ -72,9 +73,11 @@ class GatewayAccess:
 
     def _shown(self, name: ModelName) -> str:
         """What the agent calls its model: of a tape the one recorded, so that it does as it did."""
-        if name.provider == REPLAY and (recorded := open_player(name.name).model):
-            return recorded.partition(":")[2]
-        return self._models.catalogue.find(name).wire_name
+        if name not in self._names:  # a tape is long, and read once
+            recorded = open_player(name.name).model if name.provider == REPLAY else None
+            wire_name = self._models.catalogue.find(name).wire_name
+            self._names[name] = ModelName.of(recorded).name if recorded else wire_name
+        return self._names[name]
 
     def _dialect(self, name: ModelName, borrower: Borrower) -> Dialect:
         """The provider's; a tape or a script answers in the agent's own."""

@@ -5,7 +5,6 @@ neither.
 """
 
 from collections.abc import Iterable, Sequence
-from dataclasses import replace
 from datetime import timedelta
 from itertools import zip_longest
 
@@ -45,17 +44,8 @@ async def change_limit(store: Store, row: JobRow, limit: Limit, value: float | N
 def changed(budget: Budget, events: Iterable[Event]) -> Budget:
     """The budget with what a person changed of it while the job ran."""
     for event in events:
-        match event.body:
-            case BudgetRaised(limit="usd", after=usd):
-                budget = replace(budget, usd=usd)
-            case BudgetRaised(limit="tokens", after=tokens):
-                budget = replace(budget, tokens=None if tokens is None else int(tokens))
-            case BudgetRaised(limit="seconds", after=seconds):
-                budget = replace(budget, seconds=seconds)
-            case BudgetRaised(limit="turns", after=turns):
-                budget = replace(budget, turns=None if turns is None else int(turns))
-            case _:
-                pass
+        if isinstance(event.body, BudgetRaised):
+            budget = budget.with_limit(event.body.limit, event.body.after)
     return budget
 
 

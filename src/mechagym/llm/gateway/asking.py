@@ -21,10 +21,8 @@ from mechagym.llm.gateway.grants import Grant
 from mechagym.llm.gateway.headers import outward
 from mechagym.llm.gateway.refusals import CREDENTIAL, MODEL, TOOL, Dialect, Refused
 from mechagym.llm.gateway.routes import Route
-from mechagym.llm.gateway.scripting import SCRIPTED
-from mechagym.llm.gateway.taping import REPLAY
 from mechagym.llm.gateway.wanted import Wanted, model_in, read_wanted
-from mechagym.llm.providers import Provider
+from mechagym.llm.providers import REPLAY, SCRIPTED, Provider
 from mechagym.records import Json
 
 if TYPE_CHECKING:

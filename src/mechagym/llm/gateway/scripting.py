@@ -17,12 +17,11 @@ from mechagym.llm.canonical import of_body, turn_of
 from mechagym.llm.faults import Fault
 from mechagym.llm.gateway.base import Answer, Outbound, Upstream, UpstreamError
 from mechagym.llm.gateway.refusals import Headers
+from mechagym.llm.providers import SCRIPTED
 from mechagym.llm.script import ScriptedReply, ScriptedUsage, read_script
 from mechagym.llm.speech import SPEECH
 from mechagym.llm.speech.turn import Failure, ToolCall, Turn
 from mechagym.records import Json, Usage
-
-SCRIPTED = "scripted"
 
 
 @dataclass(slots=True, eq=False)

@@ -20,10 +20,10 @@ from mechagym.llm.gateway.connection import is_stream
 from mechagym.llm.gateway.refusals import Dialect, Headers
 from mechagym.llm.gateway.tee import Tee
 from mechagym.llm.player import Player
+from mechagym.llm.providers import REPLAY
 from mechagym.llm.tape import HttpExchange, TapeWriter, chunks_of, http_exchange
 from mechagym.records import Json
 
-REPLAY = "replay"
 CHANGED = frozenset({"max_tokens", "max_completion_tokens", "max_output_tokens", "stream_options"})
 
 
