@@ -61,6 +61,7 @@ from mechagym.records import (
     from_json,
     to_json,
 )
+from tests.testgen.event_examples import TESTGEN_EXAMPLES
 
 GOLDEN = sorted((Path(__file__).parent / "data").glob("events-*.jsonl"))
 AT = datetime(2026, 1, 2, 3, 4, 5, 678901, tzinfo=UTC)
@@ -89,6 +90,7 @@ RECORD = TryRecord(
     claim="done",
 )
 EXAMPLES: tuple[EventBody, ...] = (
+    *TESTGEN_EXAMPLES,
     TryStarted(number=1, owner_pid=42, label="t.1"),
     PhaseStarted(phase=Phase.IMAGE),
     PhaseEnded(phase=Phase.IMAGE, duration_s=0.25),

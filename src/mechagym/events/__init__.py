@@ -29,6 +29,21 @@ from mechagym.events.money import (
     ReserveExceeded,
     spent_in,
 )
+from mechagym.events.testgen import (
+    ProtocolReported,
+    TestgenComplete,
+    TestgenConfigAccepted,
+    TestgenError,
+    TestgenInputs,
+    TestgenMatrix,
+    TestgenProgress,
+    TestgenProposal,
+    TestgenReflection,
+    TestgenResult,
+    TestgenStart,
+    TestgenSurvey,
+    TestgenTest,
+)
 from mechagym.events.trial import (
     AgentStarted,
     AgentStopped,
@@ -85,6 +100,19 @@ EventBody = (
     | JobStarted
     | JobEnded
     | OpTaken
+    | TestgenStart
+    | TestgenSurvey
+    | TestgenInputs
+    | TestgenMatrix
+    | TestgenProgress
+    | TestgenTest
+    | TestgenResult
+    | TestgenReflection
+    | TestgenComplete
+    | TestgenError
+    | TestgenProposal
+    | TestgenConfigAccepted
+    | ProtocolReported
 )
 
 Emit = Callable[[EventBody], None]
@@ -183,11 +211,24 @@ __all__ = [
     "OpTaken",
     "PhaseEnded",
     "PhaseStarted",
+    "ProtocolReported",
     "ReserveExceeded",
     "SetBudgetOp",
     "StepStarted",
     "StopOp",
     "TamperFound",
+    "TestgenComplete",
+    "TestgenConfigAccepted",
+    "TestgenError",
+    "TestgenInputs",
+    "TestgenMatrix",
+    "TestgenProgress",
+    "TestgenProposal",
+    "TestgenReflection",
+    "TestgenResult",
+    "TestgenStart",
+    "TestgenSurvey",
+    "TestgenTest",
     "ToolCalled",
     "ToolReturned",
     "TrialEnded",

@@ -1,0 +1,1 @@
+"""Tests for a task, made from its instruction and its untouched box alone."""
