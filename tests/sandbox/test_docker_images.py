@@ -8,6 +8,7 @@ from collections.abc import Iterator
 from contextlib import contextmanager
 from pathlib import Path
 
+import anyio
 import pytest
 
 from mechagym.sandbox.base import BoxSpec, BuildImage, NetworkPolicy, ReapScope
@@ -132,3 +133,19 @@ async def test_an_image_that_somebody_else_put_under_our_name_is_not_ours(made, 
     subprocess.run(tag, check=True, capture_output=True)
     assert [r for r in await sandbox.reap(ReapScope(images=True)) if r.what == "image"] == []
     assert exists(made[0])
+
+
+async def test_several_ask_the_engine_at_once_how_full_its_disk_is(made, tmp_path):
+    """The engine makes one report of its disk at a time, and refuses whoever asks meanwhile."""
+    sandbox = DockerSandbox(cache=tmp_path / "cache")
+    await sandbox.prepare(made[0], lambda _: None)
+    told: list[str] = []
+
+    async def ask() -> None:
+        scope = ReapScope(images=True, dry_run=True)
+        told.extend(r.name for r in await sandbox.reap(scope) if r.what == "image")
+
+    async with anyio.create_task_group() as group:
+        for _ in range(12):
+            group.start_soon(ask)
+    assert told == [reference_of(made[0])] * 12

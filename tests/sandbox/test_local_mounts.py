@@ -14,7 +14,8 @@ import pytest
 from mechagym.sandbox.local import runtime
 from tests.sandbox.local_parts import needs_parts
 
-pytestmark = pytest.mark.live
+# Alone: where somebody's container ends meanwhile, its mount goes from our copy of the mounts too.
+pytestmark = [pytest.mark.live, pytest.mark.alone]
 ON_A_HOST_OF_ITS_OWN = 'mount --make-rshared / && mount -t tmpfs shared $1 && exec $2 -c "$3" $4'
 DRIVER = """
 import sys

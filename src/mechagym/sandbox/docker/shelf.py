@@ -11,12 +11,19 @@ from collections.abc import AsyncIterator, Iterator
 from contextlib import asynccontextmanager, suppress
 from dataclasses import dataclass
 from pathlib import Path
-from typing import NamedTuple
+from typing import Any, NamedTuple
+
+import anyio
 
 from mechagym.records import new_id
 from mechagym.sandbox import locks
 from mechagym.sandbox.docker.engine import Engine, EngineError, name_in_path
 from mechagym.sandbox.eviction import Held, trim
+
+REPORT_S = 60.0
+"""How long the engine may be busy with disk reports for others: with many layers one takes long."""
+
+BUSY = "a disk usage operation is already running"
 
 
 @dataclass(frozen=True, slots=True)
@@ -99,12 +106,26 @@ class Shelf:
         whole = {row["Id"]: int(row["Size"]) for row in rows if row["Id"] in ours}
         if keep_bytes is not None and sum(whole.values()) <= keep_bytes:
             return whole
-        rows = (await self.engine.call("GET", "/system/df"))["Images"] or ()
+        rows = await self._disk_report()
         return {
             row["Id"]: int(row["Size"]) - max(0, int(row["SharedSize"]))
             for row in rows
             if row["Id"] in whole
         }
+
+    async def _disk_report(self) -> list[dict[str, Any]]:
+        """The images in the engine's report of the disk; it makes one report at a time.
+
+        Raises EngineError; also where it was busy for others all of `REPORT_S`.
+        """
+        give_up_at = anyio.current_time() + REPORT_S
+        while True:
+            try:
+                return (await self.engine.call("GET", "/system/df"))["Images"] or []
+            except EngineError as error:
+                if BUSY not in str(error) or anyio.current_time() > give_up_at:
+                    raise
+            await anyio.sleep(0.1)
 
     def _notes(self) -> Iterator["_Note"]:
         for path in self.folder.glob("*.json"):
