@@ -75,7 +75,7 @@ async def test_a_sandbox_that_is_away_says_why_and_what_to_do(home: Path, monkey
 
 async def test_auto_passes_over_what_is_away(home: Path, monkeypatch):
     monkeypatch.setenv("DOCKER_HOST", "unix:///nowhere.sock")
-    monkeypatch.setattr(wiring, "AUTO", ("docker", "memory"))
+    monkeypatch.setattr("mechagym.wiring.sandboxes.AUTO", ("docker", "memory"))
     chosen = await opened("auto")
     assert chosen.sandbox.name == "memory"
     assert [probe.backend for probe in chosen.passed_over] == ["docker"]

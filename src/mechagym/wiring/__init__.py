@@ -1,0 +1,36 @@
+"""Names become objects here: agents, models and sandboxes, ours and those of others, by the same
+way. One module for each kind of thing that is made.
+"""
+
+from mechagym.wiring.access import open_access
+from mechagym.wiring.agents import (
+    agent_factory,
+    agent_version,
+    check_agents,
+    make_agent,
+    needs_model,
+    with_tools,
+)
+from mechagym.wiring.models import admission, catalogue, credentials, models_of, prices
+from mechagym.wiring.plugins import names
+from mechagym.wiring.sandboxes import AUTO, Chosen, made_sandbox, open_sandbox
+
+__all__ = [
+    "AUTO",
+    "Chosen",
+    "admission",
+    "agent_factory",
+    "agent_version",
+    "catalogue",
+    "check_agents",
+    "credentials",
+    "made_sandbox",
+    "make_agent",
+    "models_of",
+    "names",
+    "needs_model",
+    "open_access",
+    "open_sandbox",
+    "prices",
+    "with_tools",
+]
