@@ -61,6 +61,7 @@ from mechagym.records import (
     from_json,
     to_json,
 )
+from tests.agents.map.event_examples import MAP_EXAMPLES
 from tests.testgen.event_examples import TESTGEN_EXAMPLES
 
 GOLDEN = sorted((Path(__file__).parent / "data").glob("events-*.jsonl"))
@@ -91,6 +92,7 @@ RECORD = TryRecord(
 )
 EXAMPLES: tuple[EventBody, ...] = (
     *TESTGEN_EXAMPLES,
+    *MAP_EXAMPLES,
     TryStarted(number=1, owner_pid=42, label="t.1"),
     PhaseStarted(phase=Phase.IMAGE),
     PhaseEnded(phase=Phase.IMAGE, duration_s=0.25),

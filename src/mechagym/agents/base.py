@@ -4,15 +4,18 @@ An agent sees a Context and nothing else: no task folder, no tests, no solution,
 may fail with AgentError; its own opinion of its work is a claim, kept beside the verdict.
 """
 
-from collections.abc import Mapping
+from collections.abc import Callable, Mapping
 from dataclasses import dataclass, field
-from typing import Literal, Protocol, runtime_checkable
+from typing import TYPE_CHECKING, Literal, Protocol, runtime_checkable
 
 from mechagym.budget import Meter
 from mechagym.events import Emit
 from mechagym.records import Json
 from mechagym.sandbox.base import Box, Mount
 from mechagym.tasks.model import Task
+
+if TYPE_CHECKING:
+    from pydantic_ai.models import Model
 
 Dialect = Literal["anthropic", "openai-chat", "openai-responses"]
 """What a program in a box speaks with a model: what the gateway passes on."""
@@ -30,6 +33,21 @@ class Endpoint:
     dialect: Dialect
 
 
+OpenModel = Callable[[str, Meter | None], "Model"]
+"""Opens the model of a role for an agent in our process, paid by a meter (None: the trial's).
+
+A role without a model of its own has the trial's. Raises ConfigError.
+"""
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class ModelFacts:
+    """What an agent of ours must know of the trial's model. None: nobody said."""
+
+    window_tokens: int | None = None
+    takes_images: bool = False
+
+
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Context:
     """All an agent gets. `seconds_left` is already less the margin it should keep for itself."""
@@ -43,6 +61,8 @@ class Context:
     endpoint: Endpoint | None = None
     user: str | None = None
     seconds_left: float | None = None
+    open_model: OpenModel | None = None
+    facts: ModelFacts = ModelFacts()
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)

@@ -16,6 +16,7 @@ from mechagym.events.job import (
     JobStarted,
     OpTaken,
 )
+from mechagym.events.map import MapEvent
 from mechagym.events.money import (
     AgentSpent,
     BudgetRaised,
@@ -113,6 +114,7 @@ EventBody = (
     | TestgenProposal
     | TestgenConfigAccepted
     | ProtocolReported
+    | MapEvent
 )
 
 Emit = Callable[[EventBody], None]
