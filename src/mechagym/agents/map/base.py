@@ -64,7 +64,7 @@ class Evaluator(Protocol):
     async def evaluate(self, box: Box, trigger: Trigger) -> EvaluatorResult:
         """Run them in the box, or say again what they said of this revision. Raises SandboxError.
 
-        The evaluator emits its own events.
+        Who calls it tells of the start and the end; its own event is `map_checks_tampered`.
         """
         ...
 

@@ -124,6 +124,7 @@ class ExecutionState:
 
     `modified_files` are newest first; `actions` holds what was executed, never what was denied;
     `denials` the recent denials in a row, `rule` by `rule`, for the rule that must not lock out.
+    `has_checks` False: nobody measures progress, so no threshold binds.
     """
 
     plan: Decomposition
@@ -148,6 +149,7 @@ class ExecutionState:
     flat_limit: int = 5
     turns_since_best: int = 0
     rung: Rung = 0
+    has_checks: bool = False
     samplings: int = 0
     warnings: tuple[str, ...] = ()
 
