@@ -1,29 +1,57 @@
 """What a job with models is told before it starts: keys, prices, limits, dialects."""
 
+from contextlib import nullcontext
 from pathlib import Path
+from typing import ClassVar
 
 import pytest
 
 from mechagym import config, wiring
+from mechagym.agents.installed.command import CommandAgent
 from mechagym.budget import Budget, Meter
 from mechagym.errors import BudgetError, ConfigError
+from mechagym.llm.providers import Dialect
 from mechagym.run.access import Borrower
 from mechagym.run.config import AgentChoice, JobConfig, Rules, Sources
 from mechagym.run.lending import GatewayAccess
 from tests.actors import make_task
 
 HAIKU = "anthropic:claude-haiku-4-5"
+CHATTING = f"{__name__}:Chatting"
+SCRIPT = "scripted:tests.llm.scripts:says_text"
 
 
 def job(home: Path, *models: str | None, agent: str = "command", **changes: object) -> JobConfig:
     values: dict[str, object] = {
         "name": "job",
         "sources": Sources(sources=("x",)),
-        "agents": (AgentChoice(name=agent, options={"run": "true"} if agent == "command" else {}),),
+        "agents": (
+            AgentChoice(
+                name=agent, options={"run": "true"} if agent in ("command", CHATTING) else {}
+            ),
+        ),
         "out_dir": home,
         "models": models or (None,),
     }
     return JobConfig(**(values | changes))  # type: ignore[arg-type]
+
+
+def borrower(agent: str, model: str, dialects: tuple[Dialect, ...]) -> Borrower:
+    return Borrower(
+        trial_id="t",
+        agent=agent,
+        dialects=dialects,
+        model=model,
+        meter=Meter(budget=Budget()),
+        emit=lambda _: None,
+        public=False,
+    )
+
+
+class Chatting(CommandAgent):
+    """Another's agent, which speaks chat alone."""
+
+    dialects: ClassVar[tuple[Dialect, ...]] = ("openai-chat",)
 
 
 async def opened(wanted: JobConfig) -> bool:
@@ -108,6 +136,43 @@ async def test_a_login_is_not_mounted_in_silence(home, monkeypatch):
         await opened(job(home, HAIKU, agent="claude-code", budget=Budget(tokens=10)))
 
 
+@pytest.mark.parametrize(
+    ("agent", "model", "spoken"),
+    [
+        ("claude-code", HAIKU, "anthropic"),
+        ("claude-code", "openai:gpt-4o", None),
+        ("codex", "openai:gpt-4o", "openai-responses"),
+        ("codex", "openai-chat:gpt-4o", None),
+        ("codex", "ollama:qwen3", None),
+        ("codex", SCRIPT, "openai-responses"),
+        ("command", HAIKU, "anthropic"),
+        ("command", "openai:gpt-4o", "openai-responses"),
+        ("command", "openrouter:openai/gpt-4o", "openai-chat"),
+        ("command", "google:gemini-3.1-pro-preview", None),
+        ("command", SCRIPT, "openai-chat"),
+        (CHATTING, "openai:gpt-4o", "openai-chat"),
+        (CHATTING, HAIKU, None),
+    ],
+)
+async def test_what_is_refused_before_a_job_is_not_lent_in_it(
+    home, monkeypatch, agent: str, model: str, spoken: str | None
+):
+    for name in ("ANTHROPIC", "OPENAI", "OPENROUTER", "GOOGLE"):
+        monkeypatch.setenv(f"{name}_API_KEY", "a-key")
+    wanted, settings = job(home, model, agent=agent), config.load()
+    task = make_task(home / "task", {})
+    speaks = wiring.agent_factory(agent).dialects  # type: ignore[attr-defined]
+    refused = pytest.raises(ConfigError, match="reached by")
+    with refused if spoken is None else nullcontext():
+        wiring.check_agents(wanted, [task], settings)
+    async with wiring.open_access(wanted, settings, keys=wiring.credentials(settings)) as access:
+        assert access is not None
+        with refused if spoken is None else nullcontext():
+            lent = access.lend(borrower(agent, model, speaks))
+            with lent as loan:
+                assert loan.dialect == spoken
+
+
 @pytest.mark.must("llm-16")
 @pytest.mark.parametrize(
     ("agent", "billed"), [("claude-code", False), ("command", True), ("codex", True)]
@@ -121,16 +186,7 @@ async def test_only_who_works_by_the_login_is_not_billed(home, monkeypatch, agen
     settings = config.load()
     async with wiring.open_access(wanted, settings, keys=wiring.credentials(settings)) as access:
         assert isinstance(access, GatewayAccess)
-        borrower = Borrower(
-            trial_id="t",
-            agent=agent,
-            dialects=("anthropic",),
-            model=HAIKU,
-            meter=Meter(budget=Budget()),
-            emit=lambda _: None,
-            public=False,
-        )
-        with access.lend(borrower) as loan:
+        with access.lend(borrower(agent, HAIKU, ("anthropic",))) as loan:
             admitted = access._gateway._grants.admit([(b"x-api-key", loan.token.encode())])
             assert admitted.grant.ledger.billed is billed
 

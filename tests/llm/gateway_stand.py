@@ -11,8 +11,8 @@ from openai import AsyncOpenAI
 
 from mechagym.budget import Budget
 from mechagym.llm.gateway import Gateway, Grant, Token, open_gateway
-from mechagym.llm.gateway.refusals import Dialect
 from mechagym.llm.names import ModelName
+from mechagym.llm.providers import Dialect
 from mechagym.records import Usage
 from mechagym.testing.provider import ToolCall, Turn
 from tests.llm.parts import WIRES, Bench, bench

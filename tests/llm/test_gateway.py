@@ -13,8 +13,8 @@ from openai import AuthenticationError as OpenAIAuthenticationError
 from mechagym.budget import Budget
 from mechagym.events import ModelAnswered, ModelFailed, ModelRefused, ReserveExceeded
 from mechagym.llm.gateway import Token
-from mechagym.llm.gateway.refusals import Dialect
 from mechagym.llm.names import ModelName
+from mechagym.llm.providers import Dialect
 from mechagym.records import Usage
 from mechagym.testing.provider import Failure, Trouble, Turn
 from tests.llm.gateway_stand import (
@@ -81,6 +81,17 @@ async def test_the_real_sdks_work_through_it():
     assert {a.key for a in at.bench.double.asked} == {KEY}
     assert at.bench.is_even()
     assert len(at.bench.answered) == 4
+
+
+async def test_a_dialect_is_answered_by_who_speaks_it_and_by_nobody_else():
+    async with stand([FULL, FULL]) as at:
+        async with at.client(at.grant(models=(WIRES["openai-responses"],))) as client:
+            for wire in ("openai-chat", "openai-responses"):
+                assert (await client.post(PATHS[wire], json=asking(wire))).status_code == 200
+        async with at.client(at.grant(models=(WIRES["openai-chat"],))) as client:
+            got = await client.post(PATHS["openai-responses"], json=asking("openai-responses"))
+        assert (got.status_code, got.json()["error"]["code"]) == (403, "model_not_allowed")
+    assert [a.wire for a in at.bench.double.asked] == ["openai-chat", "openai-responses"]
 
 
 @pytest.mark.must("llm-27")

@@ -7,8 +7,8 @@ import anyio
 import httpx
 import pytest
 
-from mechagym.llm.gateway.refusals import Dialect
 from mechagym.llm.names import ModelName
+from mechagym.llm.providers import Dialect
 from mechagym.llm.tape import HttpExchange, TapeWriter, read_tape
 from mechagym.testing.provider import Failure, Trouble, Turn, in_order
 from tests.llm.gateway_stand import FULL, PATHS, USAGE, asking, stand

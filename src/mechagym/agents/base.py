@@ -6,19 +6,17 @@ may fail with AgentError; its own opinion of its work is a claim, kept beside th
 
 from collections.abc import Callable, Mapping
 from dataclasses import dataclass, field
-from typing import TYPE_CHECKING, Literal, Protocol, runtime_checkable
+from typing import TYPE_CHECKING, Protocol, runtime_checkable
 
 from mechagym.budget import Meter
 from mechagym.events import Emit
+from mechagym.llm.providers import Dialect
 from mechagym.records import Json
 from mechagym.sandbox.base import Box, Mount
 from mechagym.tasks.model import Task
 
 if TYPE_CHECKING:
     from pydantic_ai.models import Model
-
-Dialect = Literal["anthropic", "openai-chat", "openai-responses"]
-"""What a program in a box speaks with a model: what the gateway passes on."""
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)

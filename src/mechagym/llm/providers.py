@@ -1,6 +1,6 @@
 """The services that models are reached at. A provider is data: a new one needs no code."""
 
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field
 from pathlib import Path
 from types import MappingProxyType
@@ -8,6 +8,9 @@ from typing import Literal
 
 Wire = Literal["anthropic", "openai-chat", "openai-responses", "google", "none"]
 """What is spoken with a provider. `none`: nothing is, the model lives in this process."""
+
+Dialect = Literal["anthropic", "openai-chat", "openai-responses"]
+"""What a program in a box can speak with a model: what the gateway passes on."""
 
 Kind = Literal["anthropic", "openai", "google", "openrouter", "ollama", "none"]
 """Whose list of models a provider has; `none`: no list, any name may be asked for."""
@@ -41,6 +44,21 @@ class Provider:
     headers: Mapping[str, str] = field(default_factory=dict)
     first_output_s: float = 120.0
     timeout_s: float = 600.0
+
+    def answers(self, dialect: Dialect) -> bool:
+        """Whether a program may speak it with this provider: nothing is translated.
+
+        Who speaks responses speaks chat too, as OpenAI does; a tape or a script answers as asked.
+        """
+        also = self.wire == "openai-responses" and dialect == "openai-chat"
+        return self.wire in (dialect, "none") or also
+
+    def dialect_with(self, spoken: Sequence[Dialect]) -> Dialect | None:
+        """What a program that speaks these, best first, shall speak: the provider's own wire where
+        it can. None: they have no dialect in common.
+        """
+        shared = [dialect for dialect in spoken if self.answers(dialect)]
+        return min(shared, key=lambda dialect: dialect != self.wire, default=None)
 
 
 _ALL = (

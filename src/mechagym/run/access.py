@@ -11,9 +11,10 @@ from typing import Protocol
 
 import anyio
 
-from mechagym.agents.base import Dialect, Endpoint
+from mechagym.agents.base import Endpoint
 from mechagym.budget import Meter
 from mechagym.events import Emit, EventBody, ModelRefused
+from mechagym.llm.providers import Dialect
 from mechagym.sandbox.base import Door
 
 GRACE_S = 30.0

@@ -5,14 +5,14 @@ from contextlib import contextmanager
 from dataclasses import replace
 from typing import TYPE_CHECKING
 
-from mechagym.agents.base import Dialect
 from mechagym.budget import Meter
 from mechagym.errors import ConfigError
 from mechagym.llm.bounds import CallRequest
 from mechagym.llm.gateway import Gateway, Grant
 from mechagym.llm.names import ModelName
 from mechagym.llm.player import open_player
-from mechagym.llm.providers import REPLAY
+from mechagym.llm.providers import REPLAY, Dialect
+from mechagym.llm.tape import Exchange
 from mechagym.run.access import Borrower, Loan
 from mechagym.sandbox.base import Door
 
@@ -29,7 +29,7 @@ class GatewayAccess:
 
     def __init__(self, models: "Models", gateway: Gateway) -> None:
         self._models, self._gateway = models, gateway
-        self._names: dict[ModelName, str] = {}
+        self._tapes: dict[ModelName, Exchange | None] = {}
 
     @property
     def door(self) -> Door:
@@ -73,20 +73,25 @@ class GatewayAccess:
 
     def _shown(self, name: ModelName) -> str:
         """What the agent calls its model: of a tape the one recorded, so that it does as it did."""
-        if name not in self._names:  # a tape is long, and read once
-            recorded = open_player(name.name).model if name.provider == REPLAY else None
-            wire_name = self._models.catalogue.find(name).wire_name
-            self._names[name] = ModelName.of(recorded).name if recorded else wire_name
-        return self._names[name]
+        taped = self._taped(name)
+        return (
+            ModelName.of(taped.model).name if taped else self._models.catalogue.find(name).wire_name
+        )
 
     def _dialect(self, name: ModelName, borrower: Borrower) -> Dialect:
-        """The provider's; a tape or a script answers in the agent's own."""
-        wire = self._models.provider(name).wire
-        if wire == "none":
-            return borrower.dialects[0]
-        if wire != "google":
-            return wire
+        """What both speak; of a tape, what was spoken then."""
+        provider, taped = self._models.provider(name), self._taped(name)
+        spoken = [d for d in borrower.dialects if taped and d == taped.dialect]
+        if (dialect := provider.dialect_with(spoken or borrower.dialects)) is not None:
+            return dialect
         raise ConfigError(
-            f"{name} cannot be called from a box: the gateway does not speak {wire}",
-            remedy="take a model of another provider, or an agent that works in this process",
+            f"{name} is reached by {provider.wire}, which {borrower.agent} does not speak",
+            remedy="take a model of another provider, or another agent",
         )
+
+    def _taped(self, name: ModelName) -> Exchange | None:
+        """How a tape begins; None: this is none, or nothing is on it."""
+        if name not in self._tapes:  # a tape is long, and read once
+            exchanges = open_player(name.name).exchanges if name.provider == REPLAY else []
+            self._tapes[name] = exchanges[0] if exchanges else None
+        return self._tapes[name]

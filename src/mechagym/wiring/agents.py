@@ -8,6 +8,7 @@ from mechagym.agents.base import Agent, AgentFactory, WorksInBox
 from mechagym.agents.installed.tools import Tool, Toolbox
 from mechagym.config import Settings
 from mechagym.errors import ConfigError
+from mechagym.llm.names import ModelName
 from mechagym.run.config import AgentChoice, JobConfig
 from mechagym.tasks.model import Task
 from mechagym.wiring.plugins import named
@@ -105,11 +106,13 @@ def _check_dialect(name: str, agent: Agent, model: str | None, settings: Setting
         )
     if not isinstance(agent, WorksInBox) or model is None:
         return
-    wire = settings.llm.providers[model.partition(":")[0]].wire
-    if wire not in (*agent.dialects, "none"):
-        fitting = [p.name for p in settings.llm.providers.values() if p.wire in agent.dialects]
+    providers = settings.llm.providers
+    provider = providers[ModelName.of(model).provider]
+    if provider.dialect_with(agent.dialects) is None:
+        fitting = [p.name for p in providers.values() if p.dialect_with(agent.dialects)]
         raise ConfigError(
-            f"agent {name} speaks {' or '.join(agent.dialects)}, and {model} is reached by {wire}",
+            f"agent {name} speaks {' or '.join(agent.dialects)},"
+            f" and {model} is reached by {provider.wire}",
             remedy=f"take a model of {', '.join(fitting)}, or another agent",
         )
 

@@ -13,7 +13,7 @@ from pathlib import Path
 from typing import ClassVar
 
 from mechagym import __version__
-from mechagym.agents.base import Context, Dialect, Endpoint
+from mechagym.agents.base import Context, Endpoint
 from mechagym.agents.installed.commandline import (
     LOGS,
     SHOWN_CHARS,
@@ -23,6 +23,7 @@ from mechagym.agents.installed.commandline import (
 )
 from mechagym.errors import AgentSetupError, ConfigError
 from mechagym.events import EventBody, MessageSaid
+from mechagym.llm.providers import Dialect
 from mechagym.sandbox.base import Box, ExecOptions, Mount
 from mechagym.tasks.model import Task
 

@@ -12,11 +12,12 @@ from typing import ClassVar, Protocol
 
 import anyio
 
-from mechagym.agents.base import AgentResult, Context, Dialect, Endpoint
+from mechagym.agents.base import AgentResult, Context, Endpoint
 from mechagym.agents.installed.lines import Lines
 from mechagym.agents.options import check_options
 from mechagym.errors import AgentError, ConfigError
 from mechagym.events import EventBody
+from mechagym.llm.providers import Dialect
 from mechagym.records import Json
 from mechagym.sandbox.base import Box, ExecOptions, ExecResult, Mount, Stream
 from mechagym.tasks.model import Task

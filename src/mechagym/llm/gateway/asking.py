@@ -19,10 +19,10 @@ from mechagym.llm.gateway.body import Body, read_body
 from mechagym.llm.gateway.connection import Head
 from mechagym.llm.gateway.grants import Grant
 from mechagym.llm.gateway.headers import outward
-from mechagym.llm.gateway.refusals import CREDENTIAL, MODEL, TOOL, Dialect, Refused
+from mechagym.llm.gateway.refusals import CREDENTIAL, MODEL, TOOL, Refused
 from mechagym.llm.gateway.routes import Route
 from mechagym.llm.gateway.wanted import Wanted, model_in, read_wanted
-from mechagym.llm.providers import REPLAY, SCRIPTED, Provider
+from mechagym.llm.providers import REPLAY, Dialect, Provider
 from mechagym.records import Json
 
 if TYPE_CHECKING:
@@ -97,7 +97,7 @@ def _speaking(
     if dialect in grant.dialects:
         for info in infos:
             provider = models.provider(info.id)
-            if speaks(provider, dialect):
+            if provider.answers(dialect):
                 return info, provider
     raise Refused(MODEL, f"{infos[0].id} does not speak {dialect} in this trial")
 
@@ -114,15 +114,6 @@ async def _credential(models: "Models", grant: Grant, provider: Provider) -> Cre
     if credential is None and provider.needs_key:
         raise Refused(CREDENTIAL, f"there is no key for {provider.name} on the host")
     return credential
-
-
-def speaks(provider: Provider, dialect: Dialect) -> bool:
-    """Whether a provider answers a dialect; nothing is translated. OpenAI itself speaks both."""
-    if provider.name in (REPLAY, SCRIPTED):
-        return True  # a tape and a script answer as they are asked
-    return provider.wire == dialect or (
-        provider.wire == "openai-responses" and dialect == "openai-chat"
-    )
 
 
 def wanted_of(asking: Asking) -> Wanted:

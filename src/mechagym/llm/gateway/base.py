@@ -6,9 +6,9 @@ from dataclasses import dataclass
 from typing import Protocol
 
 from mechagym.llm.faults import Fault
-from mechagym.llm.gateway.refusals import Dialect, Headers
+from mechagym.llm.gateway.refusals import Headers
 from mechagym.llm.names import ModelName
-from mechagym.llm.providers import Provider
+from mechagym.llm.providers import Dialect, Provider
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)

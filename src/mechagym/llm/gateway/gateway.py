@@ -19,12 +19,13 @@ from mechagym.llm.gateway.base import Upstream
 from mechagym.llm.gateway.connection import GONE, Connection, Head, LeftError
 from mechagym.llm.gateway.grants import Admitted, Grant, Grants, Token
 from mechagym.llm.gateway.own import models_page
-from mechagym.llm.gateway.refusals import BUSY, ENDED, FAULT, Dialect, Refused
+from mechagym.llm.gateway.refusals import BUSY, ENDED, FAULT, Refused
 from mechagym.llm.gateway.relay import CutError, Relay
 from mechagym.llm.gateway.routes import Route, dialect_of, route_of
 from mechagym.llm.gateway.scripting import ScriptingUpstream
 from mechagym.llm.gateway.taping import PlayingUpstream, RecordingUpstream
 from mechagym.llm.gateway.upstream import HttpUpstream
+from mechagym.llm.providers import Dialect
 
 if TYPE_CHECKING:
     from mechagym.llm.stack import Models

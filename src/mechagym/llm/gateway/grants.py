@@ -14,8 +14,9 @@ import anyio
 
 from mechagym.llm.calls import Ledger
 from mechagym.llm.catalogue import ModelInfo
-from mechagym.llm.gateway.refusals import MODEL, TOKEN, Dialect, Refused
+from mechagym.llm.gateway.refusals import MODEL, TOKEN, Refused
 from mechagym.llm.names import ModelName
+from mechagym.llm.providers import Dialect
 
 DIALECTS: frozenset[Dialect] = frozenset({"anthropic", "openai-chat", "openai-responses"})
 MAX_STREAMS = 32

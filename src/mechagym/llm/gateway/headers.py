@@ -5,8 +5,8 @@ from contextlib import suppress
 from email.utils import parsedate_to_datetime
 
 from mechagym.llm.credentials import Credential
-from mechagym.llm.gateway.refusals import Dialect, Headers
-from mechagym.llm.providers import Provider
+from mechagym.llm.gateway.refusals import Headers
+from mechagym.llm.providers import Dialect, Provider
 from mechagym.records import now
 
 HOP_BY_HOP = frozenset(

@@ -5,8 +5,9 @@ from datetime import date
 
 from mechagym.llm.catalogue import ModelInfo
 from mechagym.llm.gateway.grants import Grant
-from mechagym.llm.gateway.refusals import NO_MODEL, Dialect, Refused
+from mechagym.llm.gateway.refusals import NO_MODEL, Refused
 from mechagym.llm.gateway.routes import Route
+from mechagym.llm.providers import Dialect
 from mechagym.records import Json
 
 EPOCH = date(1970, 1, 1)

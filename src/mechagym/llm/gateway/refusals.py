@@ -5,11 +5,10 @@ Every message starts with `mechagym:`, and `x-should-retry` tells the SDKs wheth
 
 import json
 from dataclasses import dataclass
-from typing import Literal
 
+from mechagym.llm.providers import Dialect
 from mechagym.records import Json
 
-Dialect = Literal["anthropic", "openai-chat", "openai-responses"]
 Headers = list[tuple[bytes, bytes]]
 
 

@@ -5,7 +5,8 @@ from dataclasses import dataclass
 from typing import Literal
 
 from mechagym.llm.gateway.connection import Head
-from mechagym.llm.gateway.refusals import NO_PATH, NO_UPGRADE, PATH_CLOSED, Dialect, Refused
+from mechagym.llm.gateway.refusals import NO_PATH, NO_UPGRADE, PATH_CLOSED, Refused
+from mechagym.llm.providers import Dialect
 
 MODELS = "/v1/models"
 CLOSED = ("/v1/files", "/v1/messages/batches", "/v1/batches", "/v1/fine_tuning", "/v1/uploads")

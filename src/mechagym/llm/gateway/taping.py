@@ -17,10 +17,10 @@ from mechagym.llm.canonical import of_body
 from mechagym.llm.faults import Fault
 from mechagym.llm.gateway.base import Answer, Outbound, Upstream, UpstreamError
 from mechagym.llm.gateway.connection import is_stream
-from mechagym.llm.gateway.refusals import Dialect, Headers
+from mechagym.llm.gateway.refusals import Headers
 from mechagym.llm.gateway.tee import Tee
 from mechagym.llm.player import Player
-from mechagym.llm.providers import REPLAY
+from mechagym.llm.providers import REPLAY, Dialect
 from mechagym.llm.tape import HttpExchange, TapeWriter, chunks_of, http_exchange
 from mechagym.records import Json
 

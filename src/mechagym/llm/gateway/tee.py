@@ -8,7 +8,7 @@ import json
 import re
 from collections.abc import Mapping
 
-from mechagym.llm.gateway.refusals import Dialect
+from mechagym.llm.providers import Dialect
 from mechagym.llm.usage import UsageSoFar
 from mechagym.records import Json, Usage
 

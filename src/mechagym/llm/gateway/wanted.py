@@ -9,8 +9,9 @@ from dataclasses import dataclass
 
 from mechagym.llm.gateway.body import Body
 from mechagym.llm.gateway.reach import Found, look_through
-from mechagym.llm.gateway.refusals import INVALID, MODEL, PATH_CLOSED, Dialect, Refused
+from mechagym.llm.gateway.refusals import INVALID, MODEL, PATH_CLOSED, Refused
 from mechagym.llm.prices import variant_of
+from mechagym.llm.providers import Dialect
 from mechagym.records import Json
 
 LIMITS: Mapping[Dialect, tuple[str, ...]] = {
