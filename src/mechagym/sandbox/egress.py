@@ -7,9 +7,9 @@ nothing. Each connection is reported once, when it is over.
 """
 
 import time
-from collections.abc import Callable
+from collections.abc import Callable, Coroutine
 from dataclasses import dataclass, replace
-from typing import Literal, Protocol
+from typing import Any, Literal, Protocol
 from urllib.parse import urlsplit
 
 import anyio
@@ -35,7 +35,7 @@ OnConnection = Callable[[EgressConnected], None]
 class Listener(Protocol):
     """Where boxes come in: any anyio listener, whatever namespace its socket is in."""
 
-    async def serve(self, handler: Callable[[ByteStream], object]) -> None:
+    async def serve(self, handler: Callable[[ByteStream], Coroutine[Any, Any, object]]) -> None:
         """Accept for ever, each connection in a task of its own."""
         ...
 

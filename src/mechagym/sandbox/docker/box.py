@@ -32,6 +32,7 @@ from mechagym.sandbox.docker.engine import Engine, EngineError
 from mechagym.sandbox.docker.images import Facts
 from mechagym.sandbox.docker.networks import BoxNetwork
 from mechagym.sandbox.docker.spelling import DONE, spelled
+from mechagym.sandbox.docker.ways import Ways
 from mechagym.sandbox.lane import same_user
 from mechagym.sandbox.owner import MARK
 from mechagym.sandbox.transfer import pack, threaded, unpack
@@ -45,6 +46,7 @@ class Plan:
     """What a box is opened from; a fork has another image and another name."""
 
     engine: Engine
+    ways: Ways
     spec: BoxSpec
     image: Facts
     box_id: str
@@ -123,8 +125,13 @@ class DockerBox:
             door=self.network.door,
             limits_asked=asked,
             limits_enforced={n: v for n, v in asked.items() if n in plan.limits_enforced},
-            notes=self.container.warnings,
+            notes=self._notes,
         )
+
+    @property
+    def _notes(self) -> tuple[str, ...]:
+        way = (f"way in: {self.network.way}",) if self.network.way else ()
+        return (*self.container.warnings, *way)
 
     @property
     def processes(self) -> Control:
@@ -192,7 +199,7 @@ class DockerBox:
         facts = replace(self.plan.image, id=snapshot.image)
         plan = replace(self.plan, image=facts, box_id=new_id().lower(), snapshot=snapshot)
         spec = replace(plan.spec, network=self.network.policy)
-        network = BoxNetwork(plan.engine, spec)
+        network = BoxNetwork(plan.engine, spec, ways=plan.ways)
         async with running(plan, network, self._nest) as fork:
             yield fork
 
@@ -203,7 +210,7 @@ class DockerBox:
         old = (self.plan, self.container, self.network)
         self.plan, self.container, self.network = fork.plan, fork.container, fork.network
         fork.plan, fork.container, fork.network = old
-        fork.network.close()
+        await fork.network.close()
         await fork.container.stop()
 
     async def alive(self) -> bool:
@@ -245,5 +252,5 @@ async def running(plan: Plan, network: BoxNetwork, nest: TaskGroup) -> AsyncIter
         await network.start(container.name, nest)
         yield box
     finally:
-        box.network.close()
+        await box.network.close()
         await box.container.stop()

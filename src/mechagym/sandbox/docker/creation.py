@@ -8,7 +8,7 @@ chroot (SYS_CHROOT). The rest: no new privileges, the engine's seccomp list, no 
 socket, no swap, no log on disk.
 """
 
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from typing import Any
 
@@ -26,6 +26,10 @@ INIT = "/sbin/docker-init"
 HOSTS = r"""[ -s /etc/hosts ] || printf '%s\tlocalhost\n' 127.0.0.1 ::1 >/etc/hosts
 """
 """Run in a box that is `offline`: the engine writes the names of the loopback into the others."""
+
+
+Body = dict[str, Any]
+"""A request in the engine's own words."""
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -71,6 +75,36 @@ def box_body(spec: BoxSpec, placing: Placing) -> dict[str, Any]:
         for m in spec.mounts
     ]
     return body
+
+
+def relay_body(box: str, image: str, argv: Sequence[str], labels: Mapping[str, str]) -> Body:
+    """The request for what stands beside a box (a container's id), on the box's own network.
+
+    It may do nothing, reads nothing but its stdin, and ends with that.
+    """
+    return {
+        "Image": image,
+        "User": "65534:65534",
+        "WorkingDir": "/",
+        "Entrypoint": list(argv),
+        "Cmd": [],
+        "Healthcheck": {"Test": ["NONE"]},
+        "Labels": dict(labels),
+        "AttachStdin": True,
+        "AttachStdout": True,
+        "AttachStderr": True,
+        "OpenStdin": True,
+        "StdinOnce": True,
+        "HostConfig": {
+            "AutoRemove": True,
+            "NetworkMode": f"container:{box}",
+            "SecurityOpt": ["no-new-privileges"],
+            "CapDrop": ["ALL"],
+            "ReadonlyRootfs": True,
+            "PidsLimit": 16,
+            "LogConfig": {"Type": "none"},
+        },
+    }
 
 
 def offline(spec: BoxSpec) -> bool:

@@ -1,7 +1,5 @@
-"""A listening socket inside a container's network namespace, whose connections our process accepts.
-
-It gives a box without any network one way out, through our proxy alone: no bridge, no route, no
-firewall rule, and no port of the host's. Needs root on the engine's own host.
+"""The way `socket` into a box: a listening socket inside its network namespace, whose connections
+our process accepts. Needs root on the engine's own host.
 """
 
 import ctypes
@@ -43,9 +41,7 @@ def _listen(pid: int, container_id: str) -> socket.socket:
 
     cgroup = Path(f"/proc/{pid}/cgroup")
     if not cgroup.exists() or container_id not in cgroup.read_text("utf-8"):
-        raise LimitRefused(
-            "docker: an allowlist needs the engine on this very host, not in a machine of its own"
-        )
+        raise LimitRefused("the engine is not on this very host, but in a machine of its own")
     thread = threading.Thread(target=enter)
     thread.start()
     thread.join()

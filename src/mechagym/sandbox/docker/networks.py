@@ -2,39 +2,50 @@
 
 `public`: the engine's default bridge. `no-network`: nothing but its loopback. `allowlist`: nothing
 but its loopback, on which a listener leads to our egress proxy: the only way out. A door is on that
-listener too. A box with sidecars
-is besides on a network of its own, which is internal and has no address of the host's, so that no
-port of the host's can be reached through it.
+listener too; how it gets there stands in `ways`. A box with sidecars is besides on a network of its
+own, which is internal and has no address of the host's, so that no port of the host's can be
+reached through it.
 """
 
 from collections.abc import Mapping
+from dataclasses import dataclass, field
 from typing import Any
 
 import anyio
-from anyio.abc import SocketListener, TaskGroup
+from anyio.abc import TaskGroup, TaskStatus
 
 from mechagym.errors import LimitRefused, SandboxError
 from mechagym.sandbox.base import BoxSpec, NetworkPolicy
 from mechagym.sandbox.docker.creation import offline
-from mechagym.sandbox.docker.doors import can_open, listen_inside
 from mechagym.sandbox.docker.engine import Engine, EngineError
+from mechagym.sandbox.docker.ways import Inside, Way, Ways
 from mechagym.sandbox.egress import Front
 
 BRIDGE = "bridge"
 NONE = "none"
-NO_DOOR = "docker: an allowlist is enforced only as root on the engine's own host"
+CLOSE_S = 15.0
+
+
+@dataclass(slots=True, eq=False)
+class _Serving:
+    scope: anyio.CancelScope = field(default_factory=anyio.CancelScope)
+    over: anyio.Event = field(default_factory=anyio.Event)
 
 
 class BoxNetwork:
     """The network of one box, and of the sidecars beside it. `env`: what its programs must know."""
 
-    def __init__(self, engine: Engine, spec: BoxSpec, own: str | None = None) -> None:
+    def __init__(
+        self, engine: Engine, spec: BoxSpec, *, ways: Ways, own: str | None = None
+    ) -> None:
         """`own`: the name of the network it shares with its sidecars."""
         self._engine = engine
         self._spec = spec
-        self._serving: anyio.CancelScope | None = None
+        self._ways = ways
+        self._serving: _Serving | None = None
         self.policy = spec.network
         self.door: str | None = None
+        self.way: Way | None = None
         self.own = own
         self.env: dict[str, str] = {}
 
@@ -78,11 +89,9 @@ class BoxNetwork:
         """Enforce another policy on a running container. Raises LimitRefused, SandboxError."""
         if policy == self.policy:
             return
-        if policy.mode == "allowlist" and not can_open():
-            raise LimitRefused(NO_DOOR)
         if policy.mode == "public" and offline(self._spec):
             raise LimitRefused("docker: this box was opened to stay offline")
-        self.close()
+        await self.close()
         if self.policy.mode == "public" and policy.mode != "public":
             await self._leave(BRIDGE, container)
         if policy.mode == "public" and self.policy.mode != "public":
@@ -92,28 +101,33 @@ class BoxNetwork:
         self.policy = policy
         await self.start(container, nest)
 
-    def close(self) -> None:
-        """Shut the way out."""
+    async def close(self) -> None:
+        """Shut the way out; nothing of it is left then."""
         self.env = {}
-        self.door = None
-        if self._serving is not None:
-            self._serving.cancel()
-            self._serving = None
+        self.door = self.way = None
+        serving, self._serving = self._serving, None
+        if serving is not None:
+            serving.scope.cancel()
+            with anyio.move_on_after(CLOSE_S, shield=True):
+                await serving.over.wait()
 
     async def _listen(self, container: str, front: Front, nest: TaskGroup) -> None:
-        found = await self._engine.call("GET", f"/containers/{container}/json")
-        inside = await listen_inside(found["State"]["Pid"], found["Id"])
-        url = f"http://127.0.0.1:{inside.getsockname()[1]}"
-        self._serving = scope = anyio.CancelScope()
+        serving = _Serving()
+        self._serving = serving
 
-        async def serve() -> None:
-            async with await SocketListener.from_socket(inside) as listener:
-                with scope:
-                    await front.serve(listener)
+        async def serve(*, task_status: TaskStatus[Inside]) -> None:
+            try:
+                with serving.scope:
+                    async with self._ways.open(container) as inside:
+                        task_status.started(inside)
+                        await front.serve(inside.listener)
+            finally:
+                serving.over.set()
 
-        nest.start_soon(serve)
-        self.env = front.env(url)
-        self.door = url if self._spec.door is not None else None
+        inside = await nest.start(serve)
+        self.env = front.env(inside.url)
+        self.way = inside.way
+        self.door = inside.url if self._spec.door is not None else None
 
     async def _join(self, network: str, container: str) -> None:
         body = {"Container": container}

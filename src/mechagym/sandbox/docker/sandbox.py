@@ -25,13 +25,13 @@ from mechagym.sandbox.base import (
 )
 from mechagym.sandbox.docker.box import DockerBox, Plan, running
 from mechagym.sandbox.docker.compose import read
-from mechagym.sandbox.docker.doors import can_open
 from mechagym.sandbox.docker.engine import Engine
 from mechagym.sandbox.docker.images import Facts, Images, hash_of
 from mechagym.sandbox.docker.networks import BoxNetwork
 from mechagym.sandbox.docker.openings import Openings
 from mechagym.sandbox.docker.reaping import sweep
 from mechagym.sandbox.docker.sidecars import Yard
+from mechagym.sandbox.docker.ways import Way, Ways
 from mechagym.sandbox.eviction import IMAGE_CACHE_BYTES
 from mechagym.sandbox.health import wait_healthy
 from mechagym.sandbox.owner import owner_labels
@@ -43,7 +43,8 @@ class DockerSandbox:
     """Opens boxes on a Docker engine.
 
     `host`: `unix://PATH` or `tcp://HOST:PORT`; default: the usual socket. `cache`: a folder for
-    locks and for what is known of our images, which may take `keep_bytes` in all.
+    locks and for what is known of our images, which may take `keep_bytes` in all. `ways`: how a
+    listener may get into a box, the first that works.
     """
 
     name = "docker"
@@ -54,8 +55,10 @@ class DockerSandbox:
         cache: Path | None = None,
         *,
         keep_bytes: int = IMAGE_CACHE_BYTES,
+        ways: tuple[Way, ...] = ("socket", "relay"),
     ) -> None:
         self._engine = Engine(host)
+        self._ways = Ways(self._engine, ways)
         folder = cache or Path.home() / ".cache" / "mechagym" / "docker"
         self._images = Images(self._engine, folder, keep_bytes)
         self._openings = Openings(folder / "open" / hash_of(self._engine.host)[:8])
@@ -71,10 +74,10 @@ class DockerSandbox:
         networks: frozenset[NetworkMode] = frozenset({"public", "no-network"})
         return Capabilities(
             limits=frozenset(n for n, key in _LIMITS.items() if self._info.get(key, True)),
-            networks=networks | {"allowlist"} if can_open() else networks,
+            networks=networks | {"allowlist"} if self._ways.any else networks,
             images=frozenset({"registry", "build"}),
             compose=True,
-            door=can_open(),
+            door=self._ways.any,
             rootless=any("rootless" in option for option in security),
         )
 
@@ -120,6 +123,7 @@ class DockerSandbox:
         box_id = new_id().lower()
         plan = Plan(
             engine=self._engine,
+            ways=self._ways,
             spec=spec,
             image=image,
             box_id=box_id,
@@ -147,10 +151,10 @@ class DockerSandbox:
         """The box's network, with its sidecars running where it has any."""
         spec = plan.spec
         if spec.compose is None:
-            yield plan, BoxNetwork(self._engine, spec)
+            yield plan, BoxNetwork(self._engine, spec, ways=self._ways)
             return
         compose = read(spec.compose)
-        network = BoxNetwork(self._engine, spec, own=plan.name)
+        network = BoxNetwork(self._engine, spec, ways=self._ways, own=plan.name)
         yard = Yard(
             engine=self._engine,
             images=self._images,

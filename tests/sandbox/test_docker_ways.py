@@ -1,0 +1,226 @@
+"""Ways into boxes of a real Docker engine, each forced: our own socket, and a relay beside it."""
+
+import hashlib
+import time
+from contextlib import suppress
+from pathlib import Path
+
+import anyio
+import pytest
+from anyio.abc import ByteStream
+
+from mechagym.errors import LimitRefused
+from mechagym.sandbox.base import (
+    BoxSpec,
+    BuildImage,
+    Door,
+    ExecOptions,
+    NetworkPolicy,
+    RegistryImage,
+)
+from mechagym.sandbox.docker import DockerSandbox, ways
+from mechagym.sandbox.docker.box import DockerBox
+from mechagym.sandbox.docker.doors import can_open
+from mechagym.sandbox.selftest import prove_network
+
+BASE = "debian:bookworm-slim"
+NO_NETWORK = NetworkPolicy(mode="no-network")
+OK = b"HTTP/1.1 200 OK\r\n\r\n"
+MIB = 1024 * 1024
+
+pytestmark = pytest.mark.live
+
+# asks the door: what the server sends is counted and hashed, what stdin holds is sent before
+ASK = r"""
+use IO::Socket::INET; binmode STDIN; binmode STDOUT;
+my ($url, $path) = @ARGV; my ($at) = $url =~ m{//(.*)};
+my $data; my $s = IO::Socket::INET->new(PeerAddr => $at) or die "closed\n"; binmode $s;
+local $/; my $body = <STDIN>; print $s "POST $path HTTP/1.1\r\n\r\n$body"; shutdown $s, 1;
+print $data while sysread $s, $data, 65536;
+"""
+COUNTED = """
+perl -e "$@" >"/tmp/$$" || exit; echo $(wc -c <"/tmp/$$") $(md5sum <"/tmp/$$" | cut -c-32)
+"""
+
+
+LAZY = r'exec 3<>"/dev/tcp/$0"; printf "POST /stuck HTTP/1.1\r\n\r\n" >&3; sleep 20'
+STAY = r'exec 3<>"/dev/tcp/$0"; printf "POST /stay HTTP/1.1\r\n\r\n" >&3; cat <&3'
+
+
+def spec_with(door: Door) -> BoxSpec:
+    return BoxSpec(image=RegistryImage(reference=BASE), network=NO_NETWORK, door=door)
+
+
+async def sandbox_by(folder: Path, *allowed: ways.Way) -> DockerSandbox:
+    if allowed == ("socket",) and not can_open():
+        pytest.skip("needs root")
+    sandbox = DockerSandbox(cache=folder, ways=allowed)
+    probe = await sandbox.probe()
+    if not probe.usable:
+        pytest.skip(f"{probe.reason}: {probe.remedy}")
+    if await sandbox._images.find(BASE) is None:
+        pytest.skip(f"image {BASE} is missing: run scripts/install-parts")
+    return sandbox
+
+
+async def ask(box: DockerBox, path: str, body: bytes = b"") -> str:
+    argv = ["sh", "-c", COUNTED, "sh", ASK, box.info.door or "", path]
+    done = await box.exec(argv, ExecOptions(stdin=body, timeout_s=30))
+    return (done.stdout or done.stderr).decode().strip()
+
+
+async def till_the_end(stream: ByteStream) -> bytes:
+    heard = bytearray()
+    with anyio.move_on_after(30):
+        try:
+            while True:
+                heard += await stream.receive()
+        except anyio.EndOfStream:
+            return bytes(heard)
+    raise AssertionError("the end did not come")
+
+
+def place(box: DockerBox) -> str:
+    return (box.info.door or "").removeprefix("http://").replace(":", "/")
+
+
+def counted(data: bytes) -> str:
+    return f"{len(data)} {hashlib.md5(data, usedforsecurity=False).hexdigest()}"
+
+
+async def relays(sandbox: DockerSandbox) -> list[str]:
+    rows = await sandbox._engine.call("GET", "/containers/json", params={"all": "1"})
+    return [row["Names"][0] for row in rows if row["Names"][0].endswith("-way")]
+
+
+@pytest.mark.parametrize("way", ["socket", "relay"])
+async def test_bytes_pass_both_ways_whole(tmp_path: Path, way: ways.Way):
+    heard: list[bytes] = []
+    answer = OK + bytes(range(256)) * (5 * MIB // 256)
+
+    async def door(stream: ByteStream) -> None:
+        heard.append(await till_the_end(stream))  # a half-closed connection can be answered
+        await stream.send(answer)
+
+    sandbox = await sandbox_by(tmp_path, way)
+    body = b"\x00\r\n\xff" * MIB
+    async with sandbox.open(spec_with(door)) as box:
+        assert f"way in: {way}" in box.info.notes
+        assert await ask(box, "/a", body) == counted(answer)
+        assert heard == [b"POST /a HTTP/1.1\r\n\r\n" + body]
+        assert len(await relays(sandbox)) == (way == "relay")
+    assert await relays(sandbox) == []
+
+
+async def test_a_relay_carries_many_and_one_that_does_not_read_holds_up_nobody(tmp_path: Path):
+    stuck = anyio.Event()
+
+    async def door(stream: ByteStream) -> None:
+        head = await stream.receive()
+        if b"/stuck" in head:
+            with anyio.move_on_after(1) as waited:
+                await stream.send(b"x" * 20 * MIB)
+            assert waited.cancelled_caught  # its reader is waited for, not buffered
+            stuck.set()
+            return
+        await stream.send(OK + head)
+
+    sandbox = await sandbox_by(tmp_path, "relay")
+    async with sandbox.open(spec_with(door)) as box:
+        await box.exec(["bash", "-c", LAZY, place(box)], ExecOptions(background=True))
+        answers: list[str] = []
+
+        async def one(number: int) -> None:
+            answers.append(await ask(box, f"/{number}"))
+
+        began = time.monotonic()
+        async with anyio.create_task_group() as tasks:
+            for number in range(40):
+                tasks.start_soon(one, number)
+        took_s = time.monotonic() - began
+        assert len(answers) == 40
+        assert all(not answer.startswith("0 ") for answer in answers), answers
+        with anyio.fail_after(10):
+            await stuck.wait()
+        assert took_s < 30
+
+
+async def test_who_leaves_is_seen_to_leave_and_who_is_left_is_told(tmp_path: Path):
+    left = anyio.Event()
+
+    async def door(stream: ByteStream) -> None:
+        head = await stream.receive()
+        if b"/bye" in head:
+            return  # closed without a word
+        with suppress(anyio.EndOfStream, anyio.BrokenResourceError):
+            while True:
+                await stream.receive()
+        left.set()
+
+    sandbox = await sandbox_by(tmp_path, "relay")
+    async with sandbox.open(spec_with(door)) as box:
+        assert (await ask(box, "/bye")).startswith("0 ")
+        with anyio.move_on_after(1):
+            await box.exec(["bash", "-c", STAY, place(box)])
+        with anyio.fail_after(5):
+            await left.wait()
+
+
+@pytest.mark.must("llm-33", "sandbox-8")
+async def test_beside_a_relay_nothing_of_the_host_answers(tmp_path: Path):
+    """With a server of the host on all its addresses, as the probe has one."""
+
+    async def door(stream: ByteStream) -> None:
+        await stream.receive()
+        await stream.send(OK)
+
+    sandbox = await sandbox_by(tmp_path, "relay")
+    listed = NetworkPolicy(mode="allowlist", allowed_hosts=("example.org",))
+    async with sandbox.open(spec_with(door)) as box:
+        first = box.info.door
+        for policy in (NO_NETWORK, listed):
+            await box.use_network(policy)
+            proofs = await prove_network(box, policy)
+            assert len(proofs) >= 4
+            assert all(proof.held for proof in proofs), proofs
+            assert await ask(box, "/x") == counted(OK)
+        assert box.info.door != first
+        routes = (await box.exec(["cat", "/proc/net/route", "/proc/net/dev"])).text
+        assert {line.split()[0] for line in routes.splitlines()[3:]} == {"lo:"}, routes
+        async with box.fork() as fork:
+            assert await ask(fork, "/x") == counted(OK)
+    assert await relays(sandbox) == []
+
+
+async def test_without_perl_in_the_box_the_relay_is_run_from_another_image(tmp_path: Path):
+    async def door(stream: ByteStream) -> None:
+        await stream.receive()
+        await stream.send(OK)
+
+    sandbox = await sandbox_by(tmp_path, "relay")
+    async with sandbox.open(BoxSpec(image=_without_perl(tmp_path), door=door)) as box:
+        answer = await box.exec(["bash", "-c", STAY, place(box)], ExecOptions(timeout_s=10))
+        assert answer.stdout == OK
+
+
+async def test_where_no_way_works_the_box_is_refused_with_each_reason(tmp_path: Path, monkeypatch):
+    async def door(stream: ByteStream) -> None:
+        raise AssertionError(stream)
+
+    monkeypatch.setattr(ways, "FALLBACK", "mechagym-no-such-image")
+    monkeypatch.setattr(ways, "can_open", lambda: False)
+    sandbox = await sandbox_by(tmp_path, "socket", "relay")
+    with pytest.raises(LimitRefused) as refused:
+        async with sandbox.open(BoxSpec(image=_without_perl(tmp_path), door=door)):
+            pass
+    said = str(refused.value)
+    for words in ("socket: it needs root", "perl", "No such image", "docker pull"):
+        assert words in said, said
+    assert await relays(sandbox) == []
+
+
+def _without_perl(folder: Path) -> BuildImage:
+    (folder / "context").mkdir()
+    text = f"FROM {BASE}\nRUN rm -f /usr/bin/perl*\n"
+    (folder / "context" / "Dockerfile").write_text(text)
+    return BuildImage(context=folder / "context", digest="0123perlless0123")
