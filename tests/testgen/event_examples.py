@@ -3,8 +3,10 @@
 from mechagym.events import (
     EventBody,
     ProtocolReported,
+    TestgenCalibrated,
     TestgenComplete,
     TestgenConfigAccepted,
+    TestgenConfigSaved,
     TestgenError,
     TestgenInputs,
     TestgenMatrix,
@@ -16,7 +18,7 @@ from mechagym.events import (
     TestgenSurvey,
     TestgenTest,
 )
-from mechagym.events.testgen import ProtocolStep
+from mechagym.events.testgen import CalibrationCount, ProtocolStep
 from mechagym.records import Spend, Usage
 from mechagym.records.survey import Language, Preview, SeenFile, Survey
 from mechagym.records.testgen import (
@@ -129,6 +131,12 @@ TESTGEN_EXAMPLES: tuple[EventBody, ...] = (
         accepted=False,
     ),
     TestgenConfigAccepted(digest="b", version="1.0.1", body={"temperature": 0.4}),
+    TestgenConfigSaved(digest="b", version="1.0.1", body={"temperature": 0.4}, parent_digest="a"),
+    TestgenCalibrated(
+        config_digest="b",
+        job_id="job-id",
+        counts=(CalibrationCount(category="all", metric="false_fail", successes=1, trials=12),),
+    ),
     ProtocolReported(
         followed=False,
         steps=(ProtocolStep(name="4 IMPLEMENT", state="missing", evidence=(3, 9)),),

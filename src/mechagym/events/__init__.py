@@ -32,8 +32,10 @@ from mechagym.events.money import (
 )
 from mechagym.events.testgen import (
     ProtocolReported,
+    TestgenCalibrated,
     TestgenComplete,
     TestgenConfigAccepted,
+    TestgenConfigSaved,
     TestgenError,
     TestgenInputs,
     TestgenMatrix,
@@ -113,6 +115,8 @@ EventBody = (
     | TestgenError
     | TestgenProposal
     | TestgenConfigAccepted
+    | TestgenConfigSaved
+    | TestgenCalibrated
     | ProtocolReported
     | MapEvent
 )
@@ -219,8 +223,10 @@ __all__ = [
     "StepStarted",
     "StopOp",
     "TamperFound",
+    "TestgenCalibrated",
     "TestgenComplete",
     "TestgenConfigAccepted",
+    "TestgenConfigSaved",
     "TestgenError",
     "TestgenInputs",
     "TestgenMatrix",

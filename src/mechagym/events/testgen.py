@@ -21,6 +21,9 @@ from mechagym.records.testgen import (
     TestTotals,
 )
 
+GLOBAL = "_global_"
+"""The type of a task that is of no other."""
+
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class TestgenStart:
@@ -38,6 +41,7 @@ class TestgenStart:
     task_digest: str | None = None
     trial_id: str | None = None
     proposal_id: str | None = None
+    task_type: str = GLOBAL
     kind: Literal["testgen_start"] = "testgen_start"
 
 
@@ -188,8 +192,26 @@ class TestgenProposal:
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
+class TestgenConfigSaved:
+    """A config is about to be used: told before the first run under it. Known ones stay as they
+    are. `body` holds all its fields.
+    """
+
+    __test__ = False
+
+    digest: str
+    version: str
+    body: dict[str, Json]
+    parent_digest: str | None = None
+    created_by: Literal["person", "meta"] = "person"
+    kind: Literal["testgen_config_saved"] = "testgen_config_saved"
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
 class TestgenConfigAccepted:
-    """A config became the current one. `body` holds all its fields."""
+    """A config became the current one, or with `task_type` a person's choice for such tasks.
+    `body` holds all its fields.
+    """
 
     __test__ = False
 
@@ -198,7 +220,30 @@ class TestgenConfigAccepted:
     body: dict[str, Json]
     parent_digest: str | None = None
     created_by: Literal["person", "meta"] = "meta"
+    task_type: str | None = None
     kind: Literal["testgen_config_accepted"] = "testgen_config_accepted"
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class CalibrationCount:
+    """How often something was so, of how many trials on that side; `category` `all`: the suite."""
+
+    category: str
+    metric: Literal["false_fail", "false_pass", "toxicity"]
+    successes: int
+    trials: int
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class TestgenCalibrated:
+    """Suites of a config were run on the end states of a job's sealed trials. Counts alone."""
+
+    __test__ = False
+
+    config_digest: str
+    job_id: str
+    counts: tuple[CalibrationCount, ...]
+    kind: Literal["testgen_calibrated"] = "testgen_calibrated"
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
