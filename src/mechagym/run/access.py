@@ -1,9 +1,11 @@
 """How the agents of a job reach their models: a door into every box, and a loan per step of a try.
+An agent that works in our process opens its models by the same hand.
 
 A loan is a token that opens the gateway for one agent at one step: with the try's meter, the one
 model of the trial, and nothing more. It is dead before anything is collected or verified.
 """
 
+import math
 from collections.abc import Callable
 from contextlib import AbstractContextManager
 from dataclasses import dataclass
@@ -11,7 +13,7 @@ from typing import Protocol
 
 import anyio
 
-from mechagym.agents.base import Endpoint
+from mechagym.agents.base import Endpoint, ModelFacts, OpenModel
 from mechagym.budget import Meter
 from mechagym.events import Emit, EventBody, ModelRefused
 from mechagym.llm.providers import Dialect
@@ -36,7 +38,10 @@ class Loan:
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Borrower:
-    """Who is lent to. `public`: its box may reach the world, so its model may search it too."""
+    """Who is lent to. `public`: its box may reach the world, so its model may search it too.
+
+    `left_s`: how long it may still work; 0 once it shall stop.
+    """
 
     trial_id: str
     agent: str
@@ -45,6 +50,7 @@ class Borrower:
     meter: Meter
     emit: Emit
     public: bool
+    left_s: Callable[[], float] = lambda: math.inf
 
 
 class Access(Protocol):
@@ -61,6 +67,18 @@ class Access(Protocol):
 
     def lend(self, borrower: Borrower) -> AbstractContextManager[Loan]:
         """Lend until the end of the body at the latest."""
+        ...
+
+    def opener(self, borrower: Borrower, aside: Emit) -> OpenModel:
+        """What opens models for an agent in our process.
+
+        `aside` hears of calls that a meter of the agent's own pays: that one is empty ends a part
+        of its work, not its time.
+        """
+        ...
+
+    def facts(self, model: str) -> ModelFacts:
+        """What is known of a model."""
         ...
 
 

@@ -1,12 +1,14 @@
-"""Access to models by this process's gateway: a grant per loan, gone with it."""
+"""Access to models: by this process's gateway, a grant per loan and gone with it, or in process."""
 
-from collections.abc import Iterator
+from collections.abc import Iterator, Mapping
 from contextlib import contextmanager
 from dataclasses import replace
 from typing import TYPE_CHECKING
 
+from mechagym.agents.base import ModelFacts, OpenModel
 from mechagym.budget import Meter
 from mechagym.errors import ConfigError
+from mechagym.events import Emit
 from mechagym.llm.bounds import CallRequest
 from mechagym.llm.gateway import Gateway, Grant
 from mechagym.llm.names import ModelName
@@ -17,6 +19,8 @@ from mechagym.run.access import Borrower, Loan
 from mechagym.sandbox.base import Door
 
 if TYPE_CHECKING:
+    from pydantic_ai.models import Model
+
     from mechagym.llm.stack import Models
 
 SMALL = ("claude-*haiku*", "gpt-*mini*", "gpt-*nano*")
@@ -27,8 +31,12 @@ answers instead, so that nothing is spent that nobody chose."""
 class GatewayAccess:
     """See `Access`."""
 
-    def __init__(self, models: "Models", gateway: Gateway) -> None:
+    def __init__(
+        self, models: "Models", gateway: Gateway, *, roles: Mapping[str, str] | None = None
+    ) -> None:
+        """`roles`: those that have a model of their own."""
         self._models, self._gateway = models, gateway
+        self._roles = roles or {}
         self._tapes: dict[ModelName, Exchange | None] = {}
 
     @property
@@ -70,6 +78,26 @@ class GatewayAccess:
             yield loan
         finally:
             loan.end()
+
+    def opener(self, borrower: Borrower, aside: Emit) -> OpenModel:
+        """What opens models for an agent in our process."""
+
+        def open_model(role: str, meter: Meter | None = None) -> "Model":
+            return self._models.open_model(
+                ModelName.of(self._roles.get(role, borrower.model)),
+                meter=meter or borrower.meter,
+                emit=aside if meter else borrower.emit,
+                left_s=borrower.left_s,
+            )
+
+        return open_model
+
+    def facts(self, model: str) -> ModelFacts:
+        """What the catalogue says of it."""
+        info = self._models.catalogue.find(ModelName.of(model))
+        return ModelFacts(
+            window_tokens=info.context_window, takes_images=bool(info.abilities.get("images"))
+        )
 
     def _shown(self, name: ModelName) -> str:
         """What the agent calls its model: of a tape the one recorded, so that it does as it did."""

@@ -4,9 +4,11 @@ A single-step task has one step, named `main`. The agent is dead before anything
 everything is collected before the tests come in.
 """
 
+import math
+import time
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from pathlib import Path
 
 from mechagym.agents.base import Agent, Context, WorksInBox
@@ -123,6 +125,7 @@ class StepRunner:
         end = loan.end if loan else lambda: None
         leash = Leash(self._box, user=step.agent.user, on_cut=end)
         door = self._box.info.door
+        borrower, access = self._borrower(timeout_s), scene.kit.access
         context = Context(
             instruction=step.instruction,
             box=leash,
@@ -134,6 +137,12 @@ class StepRunner:
             user=step.agent.user,
             seconds_left=told(timeout_s),
         )
+        if access and borrower:
+            context = replace(
+                context,
+                open_model=access.opener(borrower, scene.emit),
+                facts=access.facts(borrower.model),
+            )
         scene.emit(
             AgentStarted(
                 agent=agent.name,
@@ -159,21 +168,29 @@ class StepRunner:
     @contextmanager
     def _lent(self) -> Iterator[Loan | None]:
         """The way to the trial's model, for an agent that calls it from the box."""
-        plan, access, agent = self._scene.plan, self._scene.kit.access, self._agent
-        if access is None or plan.model is None or not isinstance(agent, WorksInBox):
+        access, borrower = self._scene.kit.access, self._borrower(None)
+        if access is None or borrower is None or not borrower.dialects:
             yield None
             return
-        borrower = Borrower(
+        with access.lend(borrower) as loan:
+            yield loan
+
+    def _borrower(self, timeout_s: float | None) -> Borrower | None:
+        """Who works with the trial's model from now on, for so long; None: nobody does."""
+        plan, agent = self._scene.plan, self._agent
+        if plan.model is None:
+            return None
+        until = math.inf if timeout_s is None else time.monotonic() + timeout_s
+        return Borrower(
             trial_id=plan.key.trial_id,
             agent=agent.name,
-            dialects=agent.dialects,
+            dialects=agent.dialects if isinstance(agent, WorksInBox) else (),
             model=plan.model,
             meter=self._meter,
             emit=self._heard,
             public=self._box.info.network == "public",
+            left_s=lambda: max(0.0, until - time.monotonic()),
         )
-        with access.lend(borrower) as loan:
-            yield loan
 
     def _heard(self, body: EventBody) -> None:
         """What the agent and the gateway emit; calls of tools are kept until they were scanned."""

@@ -18,11 +18,11 @@ from mechagym.wiring.models import catalogue, models_of, prices
 async def open_access(
     config: JobConfig, settings: Settings, *, keys: Credentials, tape: TapeWriter | None = None
 ) -> AsyncIterator[Access | None]:
-    """The gateway of a job and all behind it; None where no agent of it calls a model from a box.
+    """The gateway of a job and all behind it; None where no agent of it calls a model.
 
     Raises ConfigError (no key, an unreadable file of prices), PriceUnknown.
     """
-    callers = [a.name for a in config.agents if getattr(agent_factory(a.name), "dialects", ())]
+    callers = [choice.name for choice in config.agents if _calls_models(choice.name)]
     names = models_of(config)
     if not callers or not names:
         yield None
@@ -53,7 +53,13 @@ async def open_access(
     for name, caller in product(names, callers):
         models.check(name, agent=caller)
     async with models, open_gateway(models) as gateway:
-        yield GatewayAccess(models, gateway)
+        yield GatewayAccess(models, gateway, roles=config.role_models)
+
+
+def _calls_models(agent: str) -> bool:
+    """From its box, in a dialect; or from our process, in roles."""
+    factory = agent_factory(agent)
+    return bool(getattr(factory, "dialects", ()) or getattr(factory, "roles", ()))
 
 
 def _check_limits(config: JobConfig, *, by_login: bool) -> None:

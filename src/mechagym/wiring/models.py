@@ -49,5 +49,6 @@ def credentials(settings: Settings) -> Credentials:
 
 
 def models_of(config: JobConfig) -> list[ModelName]:
-    """The models that trials of the job have."""
-    return [ModelName.of(model) for model in config.models if model]
+    """The models that trials of the job have, those of single roles too."""
+    named = [model for model in config.models if model] + list(config.role_models.values())
+    return [ModelName.of(model) for model in dict.fromkeys(named)]
