@@ -31,6 +31,7 @@ from mechagym.events import (
     ModelRequested,
     ModelSelected,
     NetworkProved,
+    OpAsked,
     OpTaken,
     PhaseEnded,
     PhaseStarted,
@@ -126,6 +127,7 @@ EXAMPLES: tuple[EventBody, ...] = (
     EgressConnected(host="pypi.org", port=443, verdict="allowed", sent_bytes=1),
     JobStarted(owner_pid=42, trials=10, resumed=True),
     JobEnded(state="cancelled"),
+    OpAsked(op_id=7, op="stop", author="page", job_id="j1"),
     OpTaken(op_id=7, op="stop", applied=False, detail="over"),
 )
 KINDS = {body.kind for body in EXAMPLES}

@@ -14,6 +14,7 @@ from typing import Annotated, Any, Literal, cast
 from mechagym.events.job import (
     JobEnded,
     JobStarted,
+    OpAsked,
     OpTaken,
 )
 from mechagym.events.map import MapEvent
@@ -29,6 +30,21 @@ from mechagym.events.money import (
     ModelSelected,
     ReserveExceeded,
     spent_in,
+)
+from mechagym.events.ops import (
+    CheckOp,
+    JobOp,
+    Op,
+    ReapOp,
+    ResumeOp,
+    RetryOp,
+    SelfTestOp,
+    SetBudgetOp,
+    SetSettingOp,
+    StartOp,
+    StopOp,
+    WorkerOp,
+    op_from_json,
 )
 from mechagym.events.testgen import (
     ProtocolReported,
@@ -102,6 +118,7 @@ EventBody = (
     | EgressConnected
     | JobStarted
     | JobEnded
+    | OpAsked
     | OpTaken
     | TestgenStart
     | TestgenSurvey
@@ -139,32 +156,6 @@ class Event:
     try_number: int = 0
 
 
-@dataclass(frozen=True, slots=True, kw_only=True)
-class StopOp:
-    """End the job: `drain` lets running trials finish, else they are cancelled."""
-
-    drain: bool = False
-    kind: Literal["stop"] = "stop"
-
-
-@dataclass(frozen=True, slots=True, kw_only=True)
-class SetBudgetOp:
-    """Change a limit of the job's budget, up or down; `value` None lifts it."""
-
-    limit: Literal["usd", "tokens", "seconds", "turns"]
-    value: float | None
-    kind: Literal["set_budget"] = "set_budget"
-
-
-Op = StopOp | SetBudgetOp
-"""A command from a person, polled by the job between steps."""
-
-
-def op_from_json(text: str) -> Op:
-    """Read an op. Raises pydantic's ValidationError."""
-    return cast("Op", _ops().validate_json(text))
-
-
 def body_to_json(body: EventBody) -> str:
     """One line of JSON; `kind` is the tag."""
     return to_json(body)
@@ -182,13 +173,6 @@ def _bodies() -> Any:
     return adapter(Annotated[EventBody, Field(discriminator="kind")])
 
 
-@cache
-def _ops() -> Any:
-    from pydantic import Field
-
-    return adapter(Annotated[Op, Field(discriminator="kind")])
-
-
 __all__ = [
     "AgentSpent",
     "AgentStarted",
@@ -198,6 +182,7 @@ __all__ = [
     "BoxOpened",
     "BudgetRaised",
     "BudgetWarned",
+    "CheckOp",
     "EgressConnected",
     "Emit",
     "ErrorRaised",
@@ -205,6 +190,7 @@ __all__ = [
     "EventBody",
     "ImageProgressed",
     "JobEnded",
+    "JobOp",
     "JobStarted",
     "MessageSaid",
     "ModelAnswered",
@@ -214,12 +200,19 @@ __all__ = [
     "ModelSelected",
     "NetworkProved",
     "Op",
+    "OpAsked",
     "OpTaken",
     "PhaseEnded",
     "PhaseStarted",
     "ProtocolReported",
+    "ReapOp",
     "ReserveExceeded",
+    "ResumeOp",
+    "RetryOp",
+    "SelfTestOp",
     "SetBudgetOp",
+    "SetSettingOp",
+    "StartOp",
     "StepStarted",
     "StopOp",
     "TamperFound",
@@ -243,6 +236,7 @@ __all__ = [
     "TryEnded",
     "TryStarted",
     "VerdictReached",
+    "WorkerOp",
     "body_from_json",
     "body_to_json",
     "op_from_json",

@@ -23,6 +23,17 @@ class JobEnded:
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
+class OpAsked:
+    """A person asked for something; the op's own subject is `op-ID`."""
+
+    op_id: int
+    op: str
+    author: str = ""
+    job_id: str | None = None
+    kind: Literal["op_asked"] = "op_asked"
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
 class OpTaken:
     """A person's op was applied or refused, with the reason."""
 
