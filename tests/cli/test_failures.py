@@ -1,5 +1,6 @@
 """What a person sees when something fails, and the exit code."""
 
+import errno
 from pathlib import Path
 
 import click
@@ -36,6 +37,13 @@ def test_our_errors_are_told_with_their_remedy(error, code):
 
 def test_ctrl_c():
     assert fail_with(KeyboardInterrupt()).exit_code == 130
+
+
+def test_a_full_disk_and_a_closed_folder_are_no_faults_of_ours():
+    full = fail_with(OSError(errno.ENOSPC, "No space left on device", "/mnt/job.log"))
+    assert (full.exit_code, full.stderr) == (1, "error: No space left on device: /mnt/job.log\n")
+    closed = fail_with(PermissionError(errno.EACCES, "Permission denied", "/root/x"))
+    assert closed.stderr == "error: Permission denied: /root/x\n"
 
 
 def test_the_error_of_a_group_is_found():

@@ -4,6 +4,7 @@
 |---------------------------------------|------------------------------------|-----------|
 | the user's or the task's fault        | `error: message`, remedy           | 2         |
 | another MechagymError                 | `error: message`, remedy           | 1         |
+| a full disk, a folder one may not use | `error: reason: file`              | 1         |
 | Ctrl-C                                | `stopped`                          | 130       |
 | our fault                             | one line, and the report's file    | 1         |
 """
@@ -18,6 +19,8 @@ import click
 from mechagym.errors import MechagymError
 
 USER_BLAMED = frozenset({"user", "task"})
+FULL_OR_CLOSED = frozenset({errno.ENOSPC, errno.EDQUOT, errno.EROFS, errno.EACCES})
+"""What a file system says that is full or not ours to write in: this host's matter, no fault."""
 
 
 class Failure(click.ClickException):
@@ -70,6 +73,8 @@ def failure_of(error: BaseException) -> BaseException:
             return told(error.message, remedy=error.remedy)
         case OSError(errno=errno.EPIPE):
             return error
+        case OSError(errno=number) if number in FULL_OR_CLOSED:
+            return Failure(str(error.strerror) + (f": {error.filename}" if error.filename else ""))
         case _:
             return _crash(error)
 

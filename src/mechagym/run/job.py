@@ -6,10 +6,12 @@ resume; a cancelled one has no end record, so that a resume goes on with it. One
 job at a time.
 """
 
+import math
 import os
 import random
 import signal
-from collections.abc import Sequence
+from collections.abc import Iterator, Sequence
+from contextlib import contextmanager
 from dataclasses import dataclass
 from datetime import datetime
 from typing import Literal, assert_never
@@ -22,8 +24,8 @@ from mechagym.errors import NoSpace
 from mechagym.events import (
     ErrorRaised,
     JobEnded,
+    JobOp,
     JobStarted,
-    Op,
     OpTaken,
     SetBudgetOp,
     StopOp,
@@ -40,6 +42,9 @@ from mechagym.store import JobRow, TrialRow
 
 OP_POLL_S = 0.5
 BACKOFF_MAX_S = 30.0
+SAME_PRESS_S = 0.5
+"""One Ctrl-C comes twice where a program around us (`timeout`, a package runner) passes it on too."""
+
 SIGNALS = (signal.SIGINT, signal.SIGTERM, signal.SIGHUP)
 
 JobState = Literal["finished", "cancelled", "stopped"]
@@ -90,7 +95,7 @@ class Job:
         self._emit(JobStarted(owner_pid=os.getpid(), trials=len(rows), resumed=resumed))
         await self._kit.sandbox.reap(ReapScope())
         keys = [row.key for row in rows]
-        await anyio.to_thread.run_sync(self._kit.folder.begin, keys)
+        await self._begin_folder(keys)
         await self._mend([row for row in rows if row.tries])
         async with anyio.create_task_group() as tasks:
             tasks.start_soon(self._watch_signals)
@@ -101,6 +106,15 @@ class Job:
         self._emit(JobEnded(state=self._state))
         await self._kit.store.release_job(self._row.job_id, self._state)
         return await self._report(started_at)
+
+    async def _begin_folder(self, keys: Sequence[TrialKey]) -> None:
+        """Raises NoSpace: where not even this fits, no trial's evidence would."""
+        root = self._kit.folder.root
+        try:
+            await anyio.to_thread.run_sync(self._kit.folder.begin, keys)
+        except OSError as error:
+            remedy = "make room there, or choose another folder with -o"
+            raise NoSpace(f"{root}: cannot be written: {error}", remedy=remedy) from error
 
     async def _mend(self, tried: Sequence[TrialRow]) -> None:
         """Write again the folders that a crash left torn, missing or unredacted, from the store."""
@@ -145,16 +159,20 @@ class Job:
         return record
 
     async def _keep(self, key: TrialKey) -> None:
-        """Write the trial's folder from what the store holds: a fold that can be made again.
+        """Write the trial's folder from what the store holds."""
+        with self._told(f"{key.trial_name}: its folder"):
+            await self._kit.write_trial(key)
 
-        So a folder that cannot be written is told and ends nothing; the next start tries again.
+    @contextmanager
+    def _told(self, what: str) -> Iterator[None]:
+        """A folder is a fold that can be made again: where it cannot be written that is told and
+        ends nothing; the next start tries again.
         """
         try:
-            await self._kit.write_trial(key)
+            yield
         except OSError as error:
             remedy = f"make room there, then `mechagym jobs resume {self._row.name}` writes it"
-            told = NoSpace(f"{key.trial_name}: its folder: {error}", remedy=remedy)
-            self._emit(ErrorRaised(error=error_record(told)))
+            self._emit(ErrorRaised(error=error_record(NoSpace(f"{what}: {error}", remedy=remedy))))
 
     def _spent_up(self, model: str | None) -> bool:
         """Whether nothing is left: not even for one call, where the trial has a model."""
@@ -169,9 +187,13 @@ class Job:
 
     async def _watch_signals(self) -> None:
         with anyio.open_signal_receiver(*SIGNALS) as signals:
+            pressed_at = math.inf
             async for number in signals:
-                if self._scope.cancel_called:
+                if anyio.current_time() > pressed_at + SAME_PRESS_S:
                     os.kill(os.getpid(), signal.SIGKILL)
+                pressed_at = min(pressed_at, anyio.current_time())
+                if self._scope.cancel_called:
+                    continue
                 self._stop(OpTaken(op_id=0, op=signal.Signals(number).name, applied=True))
                 self._state = "cancelled"
 
@@ -182,7 +204,7 @@ class Job:
                 await self._kit.store.end_op(op_id, applied=True)
             await anyio.sleep(OP_POLL_S)
 
-    def _apply(self, op_id: int, op: Op) -> None:
+    def _apply(self, op_id: int, op: JobOp) -> None:
         match op:
             case StopOp(drain=True):
                 self._state = "stopped"
@@ -204,7 +226,8 @@ class Job:
     async def _report(self, started_at: datetime) -> JobReport:
         trials = await self._kit.store.records(self._row.job_id)
         events = await self._kit.store.events(self._row.job_id, limit=100_000)
-        await anyio.to_thread.run_sync(self._kit.folder.write_job, trials, events)
+        with self._told("the job's folder"):
+            await anyio.to_thread.run_sync(self._kit.folder.write_job, trials, events)
         return JobReport(
             job=self._row,
             state=self._state,

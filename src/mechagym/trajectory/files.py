@@ -57,8 +57,10 @@ def _write(path: Path, chunks: Iterable[bytes], *, durable: bool = False) -> Non
         except IsADirectoryError:
             shutil.rmtree(path)
             part.replace(path)
-    except BaseException:
+    except BaseException as error:
         part.unlink(missing_ok=True)
+        if isinstance(error, OSError) and error.filename is None:  # of a write: it knows no name
+            error.filename = str(path)
         raise
 
 
