@@ -43,7 +43,7 @@ from mechagym.store import JobRow, TrialRow
 OP_POLL_S = 0.5
 BACKOFF_MAX_S = 30.0
 SAME_PRESS_S = 0.5
-"""One Ctrl-C comes twice where a program around us (`timeout`, a package runner) passes it on too."""
+"""One Ctrl-C comes twice where a program around us (`timeout`, a package runner) passes it on."""
 
 SIGNALS = (signal.SIGINT, signal.SIGTERM, signal.SIGHUP)
 

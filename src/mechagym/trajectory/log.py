@@ -2,6 +2,7 @@
 
 import json
 from collections.abc import Iterable, Sequence
+from datetime import UTC, datetime
 
 from mechagym.events import Event
 from mechagym.records import TrialRecord, adapter
@@ -17,7 +18,7 @@ def lines(events: Iterable[Event]) -> str:
 def summary(records: Sequence[TrialRecord]) -> str:
     """One line per trial."""
     return "".join(
-        f"{record.counted.ended_at.isoformat()} {record.key.trial_name} {record.outcome.value}"
+        f"{_time(record.counted.ended_at)} {record.key.trial_name} {record.outcome.value}"
         f" reward={'–' if record.reward is None else format(record.reward, 'g')}"
         f" tries={len(record.tries)} cost_usd={record.spend.cost_usd:.6f}\n"
         for record in records
@@ -29,7 +30,11 @@ def _line(event: Event) -> str:
     kind = fields.pop("kind")
     said = " ".join(f"{name}={_short(value)}" for name, value in fields.items() if value)
     attempt = f" try={event.try_number}" if event.try_number else ""
-    return f"{event.at.isoformat()} #{event.seq}{attempt} {kind} {said}".rstrip()
+    return f"{_time(event.at)} #{event.seq}{attempt} {kind} {said}".rstrip()
+
+
+def _time(at: datetime) -> str:
+    return f"{at.astimezone(UTC):%Y-%m-%dT%H:%M:%S}.{at.microsecond // 1000:03d}Z"
 
 
 def _short(value: object) -> str:

@@ -10,6 +10,7 @@ from typing import IO, Any, Literal
 from rich import box
 from rich.console import Console
 from rich.table import Table
+from rich.padding import Padding
 from rich.text import Text
 
 from mechagym.cli.terminal.figures import shortened
@@ -53,7 +54,7 @@ class Page:
 
     terminal: Terminal
 
-    def line(self, text: Cell = "") -> None:
+    def line(self, text: Cell | Padding = "") -> None:
         """Write a line, folded at the width."""
         console(sys.stdout, self.terminal).print(text)
 

@@ -3,6 +3,7 @@
 import json
 from collections.abc import Iterator
 
+from rich.padding import Padding
 from rich.text import Text
 
 from mechagym.cli.found import find_trial, opened
@@ -77,7 +78,9 @@ def _verdict(page: Page, verdict: Verdict) -> None:
         )
     for test in verdict.tests:
         if test.status == "failed" and test.message:
-            page.line(Text(f"{test.name}: {test.message[:MESSAGE_CHARS]}", style=RED))
+            page.line()
+            page.line(Text(test.name, style=RED))
+            page.line(Padding(test.message[:MESSAGE_CHARS], (0, 0, 0, 2)))
     for finding in verdict.findings:
         page.line(Text(f"tampering: {finding.rule}: {finding.detail}", style=YELLOW))
 
