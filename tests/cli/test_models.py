@@ -16,6 +16,7 @@ from mechagym.testing.provider import Listed, ProviderDouble, Turn, always, prov
 from tests.cli.conftest import Cli
 
 KEY = "sk-a-key-of-this-test-0123456789"
+FRESH = "anthropic:fresh"  # 123,456 tokens in at $3 and 4,321 out at $7 a million
 SOON, LATER = (f"{now().date() + timedelta(days=days)}" for days in (20, 31))
 
 
@@ -278,6 +279,38 @@ def test_the_default_model_is_for_agents_that_need_one(
     result = cli("run", tasks, "-a", agent, *flags, "--dry-run", "--json", "--budget", 1)
     assert result.exit_code == 0, result.stderr
     assert json.loads(result.stdout)["models"] == models
+
+
+@pytest.mark.parametrize(
+    ("flags", "cost", "says"),
+    [
+        (("-a", "nop", "-m", FRESH), 0, "cost at worst: $0"),
+        (("-a", "claude-code", "-m", FRESH), None, "not bounded: set --budget"),
+        (
+            ("-a", "claude-code", "-a", "nop", "-m", FRESH, "--trial-budget", "0.5"),
+            1.5,
+            "$1.50, by the limit on usd of each trial, in up to 3 tries",
+        ),
+        (
+            ("-a", "claude-code", "-m", FRESH, "--set", "budget.tokens=100000"),
+            0.7,
+            "$0.70, by the limit on tokens of the job",
+        ),
+        (("-a", "claude-code", "-m", "anthropic:ripe", "--budget", "5"), None, "unknown, as the"),
+    ],
+)
+def test_a_dry_run_says_what_the_job_costs_at_worst(
+    cli: Cli, own: Path, tasks: Path, flags: tuple[str, ...], cost: float | None, says: str
+):
+    result = cli("run", tasks, *flags, "--dry-run", "--json")
+    assert result.exit_code == 0, result.stderr
+    plan = json.loads(result.stdout)
+    assert plan["worst_case"]["cost_usd"] == cost
+    calls = {call["model"]: call["worst_usd"] for call in plan["calls"]}
+    assert calls in ({}, {FRESH: 0.400615}, {"anthropic:ripe": None})
+    shown = cli("run", tasks, *flags, "--dry-run")
+    assert says in " ".join(shown.stdout.split())
+    assert ("price is unknown" in shown.stderr) == ("unknown" in says)
 
 
 @pytest.fixture

@@ -74,6 +74,20 @@ class Price:
         nano = tokens * 1000 + (self.usd_per_1k_searches or 0) * searches * 1_000_000
         return int(nano.to_integral_value(ROUND_CEILING))
 
+    def dearest_nano(self, tokens: int) -> int:
+        """The most that so many tokens can cost, of whatever kind and in however many calls."""
+        most = max(rate.dearest(tokens) for rate in self._rates) * tokens * 1000
+        return int(most.to_integral_value(ROUND_CEILING))
+
+    @property
+    def is_free(self) -> bool:
+        """Whether no token ever costs anything."""
+        return not any(rate.usd or rate.tiers for rate in self._rates)
+
+    @property
+    def _rates(self) -> tuple[Rate, ...]:
+        return tuple(getattr(self, name) for name in COUNTS)
+
 
 COUNTS = ("input", "cache_read", "cache_write_5m", "cache_write_1h", "output", "reasoning")
 _ELSE = {

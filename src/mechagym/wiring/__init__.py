@@ -6,6 +6,7 @@ from mechagym.wiring.access import open_access
 from mechagym.wiring.agents import (
     agent_factory,
     agent_version,
+    calls_models,
     check_agents,
     make_agent,
     needs_model,
@@ -21,6 +22,7 @@ __all__ = [
     "admission",
     "agent_factory",
     "agent_version",
+    "calls_models",
     "catalogue",
     "check_agents",
     "credentials",

@@ -10,7 +10,7 @@ from mechagym.llm.credentials import Credentials
 from mechagym.llm.tape import TapeWriter
 from mechagym.run.access import Access
 from mechagym.run.config import JobConfig
-from mechagym.wiring.agents import agent_factory
+from mechagym.wiring.agents import calls_models
 from mechagym.wiring.models import catalogue, models_of, prices
 
 
@@ -22,7 +22,7 @@ async def open_access(
 
     Raises ConfigError (no key, an unreadable file of prices), PriceUnknown.
     """
-    callers = [choice.name for choice in config.agents if _calls_models(choice.name)]
+    callers = [choice.name for choice in config.agents if calls_models(choice.name)]
     names = models_of(config)
     if not callers or not names:
         yield None
@@ -54,12 +54,6 @@ async def open_access(
         models.check(name, agent=caller)
     async with models, open_gateway(models) as gateway:
         yield GatewayAccess(models, gateway, roles=config.role_models)
-
-
-def _calls_models(agent: str) -> bool:
-    """From its box, in a dialect; or from our process, in roles."""
-    factory = agent_factory(agent)
-    return bool(getattr(factory, "dialects", ()) or getattr(factory, "roles", ()))
 
 
 def _check_limits(config: JobConfig, *, by_login: bool) -> None:

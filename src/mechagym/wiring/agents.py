@@ -30,6 +30,12 @@ def needs_model(name: str) -> bool:
     return bool(getattr(agent_factory(name), "needs_model", False))
 
 
+def calls_models(name: str) -> bool:
+    """Whether an agent calls models: from its box in a dialect, or from our process in roles."""
+    factory = agent_factory(name)
+    return bool(getattr(factory, "dialects", ()) or getattr(factory, "roles", ()))
+
+
 def make_agent(choice: AgentChoice, task: Task, settings: Settings) -> Agent:
     """Make one trial's agent. Raises ConfigError for an unknown name or option."""
     factory = agent_factory(choice.name)
