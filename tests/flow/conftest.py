@@ -18,6 +18,9 @@ PROJECT = Path(__file__).parents[2]
 TASKS = PROJECT / "examples" / "tasks"
 KEY = "sk-planted-" + "0123456789abcdefghij"
 RUN_S = 170
+INTERPRETER = ("PYTHONPATH", "PYTHONDONTWRITEBYTECODE")
+"""Where an interpreter that has our packages from elsewhere finds them."""
+
 BOXES = {"docker": ("--sandbox", "docker"), "local": ("--sandbox", "local", "--base", "host")}
 
 
@@ -67,6 +70,7 @@ class Host:
             "MECHAGYM_DATA_DIR": str(self.home / "data"),
             "MECHAGYM_JOBS_DIR": str(self.home / "jobs"),
             "COLUMNS": "80",
+            **{name: os.environ[name] for name in INTERPRETER if name in os.environ},
         }
         command = [sys.executable, "-m", "mechagym", "run", *argv, "--name", job]
         with anyio.fail_after(RUN_S):

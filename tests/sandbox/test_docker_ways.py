@@ -1,6 +1,7 @@
 """Ways into boxes of a real Docker engine, each forced: our own socket, and a relay beside it."""
 
 import hashlib
+import sys
 import time
 from contextlib import suppress
 from pathlib import Path
@@ -15,6 +16,7 @@ from mechagym.sandbox.base import (
     BuildImage,
     Door,
     ExecOptions,
+    Labels,
     NetworkPolicy,
     RegistryImage,
 )
@@ -89,6 +91,7 @@ def counted(data: bytes) -> str:
 
 
 async def relays(sandbox: DockerSandbox) -> list[str]:
+    """The relays there are, also of others who run these tests."""
     rows = await sandbox._engine.call("GET", "/containers/json", params={"all": "1"})
     return [row["Names"][0] for row in rows if row["Names"][0].endswith("-way")]
 
@@ -108,8 +111,9 @@ async def test_bytes_pass_both_ways_whole(tmp_path: Path, way: ways.Way):
         assert f"way in: {way}" in box.info.notes
         assert await ask(box, "/a", body) == counted(answer)
         assert heard == [b"POST /a HTTP/1.1\r\n\r\n" + body]
-        assert len(await relays(sandbox)) == (way == "relay")
-    assert await relays(sandbox) == []
+        relay = f"/mechagym-{box.info.box_id}-way"
+        assert (relay in await relays(sandbox)) is (way == "relay")
+    assert relay not in await relays(sandbox)
 
 
 async def test_a_relay_carries_many_and_one_that_does_not_read_holds_up_nobody(tmp_path: Path):
@@ -189,7 +193,9 @@ async def test_beside_a_relay_nothing_of_the_host_answers(tmp_path: Path):
         assert {line.split()[0] for line in routes.splitlines()[3:]} == {"lo:"}, routes
         async with box.fork() as fork:
             assert await ask(fork, "/x") == counted(OK)
-    assert await relays(sandbox) == []
+        ids = (box.info.box_id, fork.info.box_id)
+    left = await relays(sandbox)
+    assert not [name for name in left if any(box_id in name for box_id in ids)]
 
 
 async def test_without_perl_in_the_box_the_relay_is_run_from_another_image(tmp_path: Path):
@@ -210,13 +216,16 @@ async def test_where_no_way_works_the_box_is_refused_with_each_reason(tmp_path: 
     monkeypatch.setattr(ways, "FALLBACK", "mechagym-no-such-image")
     monkeypatch.setattr(ways, "can_open", lambda: False)
     sandbox = await sandbox_by(tmp_path, "socket", "relay")
+    mine = Labels(job_id=tmp_path.name)
     with pytest.raises(LimitRefused) as refused:
-        async with sandbox.open(BoxSpec(image=_without_perl(tmp_path), door=door)):
+        async with sandbox.open(BoxSpec(image=_without_perl(tmp_path), door=door, labels=mine)):
             pass
     said = str(refused.value)
     for words in ("socket: it needs root", "perl", "No such image", "docker pull"):
         assert words in said, said
-    assert await relays(sandbox) == []
+    filters = {"label": [f"mechagym.job={tmp_path.name}"]}
+    params = {"all": "1", "filters": filters}
+    assert await sandbox._engine.call("GET", "/containers/json", params=params) == []
 
 
 def _without_perl(folder: Path) -> BuildImage:
@@ -224,3 +233,33 @@ def _without_perl(folder: Path) -> BuildImage:
     text = f"FROM {BASE}\nRUN rm -f /usr/bin/perl*\n"
     (folder / "context" / "Dockerfile").write_text(text)
     return BuildImage(context=folder / "context", digest="0123perlless0123")
+
+
+HOLDER = """
+import anyio, pathlib, sys
+from mechagym.sandbox.base import BoxSpec, NetworkPolicy, RegistryImage
+from mechagym.sandbox.docker import DockerSandbox
+async def main():
+    async def door(stream): pass
+    sandbox = DockerSandbox(cache=pathlib.Path(sys.argv[1]), ways=("relay",))
+    policy = NetworkPolicy(mode="no-network")
+    image = RegistryImage(reference=sys.argv[2])
+    async with sandbox.open(BoxSpec(image=image, network=policy, door=door)) as box:
+        print(box.info.box_id, flush=True)
+        await anyio.sleep(60)
+anyio.run(main)
+"""
+
+
+@pytest.mark.must("sandbox-11")
+async def test_a_relay_ends_with_the_process_that_it_served(tmp_path: Path):
+    sandbox = await sandbox_by(tmp_path, "relay")
+    argv = [sys.executable, "-c", HOLDER, str(tmp_path), BASE]
+    async with await anyio.open_process(argv, stderr=None) as holder:
+        assert holder.stdout is not None
+        name = f"/mechagym-{(await holder.stdout.receive()).decode().strip()}-way"
+        assert name in await relays(sandbox)
+        holder.kill()
+    with anyio.fail_after(10):
+        while name in await relays(sandbox):
+            await anyio.sleep(0.1)
