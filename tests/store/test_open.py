@@ -6,21 +6,17 @@ import sqlite3
 import subprocess
 import sys
 from contextlib import suppress
-from functools import partial
 from pathlib import Path
 
 import anyio
+import anyio.to_thread
 import pytest
-from sqlalchemy import Connection, text
+from sqlalchemy import create_engine, text
 
 from mechagym.errors import StoreError
 from mechagym.events import MessageSaid
 from mechagym.store import Store
 from tests.store.makers import a_job, a_store_with
-
-
-def _did(connection: Connection, statement: str) -> None:
-    connection.execute(text(statement))
 
 
 async def refusal(url: str) -> StoreError:
@@ -83,17 +79,35 @@ async def test_a_bare_path_and_missing_folders_will_do(tmp_path: Path):
     assert (tmp_path / "a" / "b" / "m.db").is_file()
 
 
-async def test_an_older_schema_is_upgraded_and_its_rows_are_kept(url: str):
+def made_by(url: str, revision: str) -> None:
+    """A store as an older version of this program would have made it, with a job in it."""
+    from alembic import command
+    from alembic.config import Config
+
+    import mechagym.store
+
+    engine = create_engine(url)
+    if engine.url.get_backend_name() == "sqlite":
+        Path(str(engine.url.database)).parent.mkdir(parents=True)
+    with engine.begin() as connection:
+        config = Config(attributes={"connection": connection})
+        folder = Path(mechagym.store.__file__).parent / "migrations"
+        config.set_main_option("script_location", str(folder))
+        command.upgrade(config, revision)
+        connection.execute(
+            text(
+                "INSERT INTO jobs (id, name, config, config_digest, folder, created_at, state,"
+                " trials) VALUES ('job-id', 'job', '{}', 'c', '/j', '2026-01-01', 'finished', 0)"
+            )
+        )
+    engine.dispose()
+
+
+@pytest.mark.parametrize("revision", ["0001", "0002"])
+async def test_an_older_schema_is_upgraded_and_its_rows_are_kept(url: str, revision: str):
     from sqlalchemy import inspect
 
-    async with Store.open(url) as store:
-        await a_store_with(store)
-        for statement in (
-            "CREATE TABLE images (backend VARCHAR PRIMARY KEY)",
-            "INSERT INTO images VALUES ('docker')",
-            "UPDATE alembic_version SET version_num = '0001'",
-        ):
-            await store._database.write(partial(_did, statement=statement))
+    await anyio.to_thread.run_sync(made_by, url, revision)
     async with Store.open(url) as store:
         tables = await store._database.read(lambda c: inspect(c).get_table_names())
         assert "images" not in tables

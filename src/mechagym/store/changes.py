@@ -9,6 +9,7 @@ from sqlalchemy import Connection, delete, func, insert, select, update
 from mechagym.errors import JobLocked, StoreError
 from mechagym.events import Op
 from mechagym.records import TrialKey, now, to_json
+from mechagym.store import testgen_folds
 from mechagym.store.blobs import Blobs
 from mechagym.store.queries import find_job, job_of, trial_rows
 from mechagym.store.rows import JobRow, JobState, OwnerRow
@@ -138,6 +139,7 @@ def remove_job(connection: Connection, blobs: Blobs, job_id: str, alive: Alive) 
     subjects = events.c.subject.in_(ours) | (events.c.subject == job_id)
     named = select(events.c.blob).where(events.c.blob.is_not(None))
     dropped = set(connection.execute(named.where(subjects)).scalars())
+    testgen_folds.forget(connection, ours)
     connection.execute(delete(events).where(subjects))
     connection.execute(delete(jobs).where(jobs.c.id == job_id))
     kept = set(connection.execute(named.where(events.c.blob.in_(dropped))).scalars())

@@ -26,11 +26,12 @@ from sqlalchemy import (
     update,
 )
 
-from mechagym.events import EventBody, TrialEnded, TryEnded, TryStarted
+from mechagym.events import EventBody, TrialEnded, TryEnded, TryStarted, body_from_json
 from mechagym.records import is_graded
+from mechagym.store import testgen_folds
 from mechagym.store.tables import trials, tries, usage
 
-FOLDED = (TryStarted, TryEnded, TrialEnded)
+FOLDED = (TryStarted, TryEnded, TrialEnded, *testgen_folds.FOLDED)
 SPENT = ("billed_nano", "imputed_nano", "tokens")
 COUNTS = tuple(c.name for c in usage.c if c.name not in {"trial_id", "try_number", "model", "at"})
 
@@ -57,6 +58,9 @@ def fold(connection: Connection, told: Sequence[Told]) -> None:
     ):
         for statement in statements if values else ():
             connection.execute(statement, values)
+    for each in told:
+        if isinstance(each.body, testgen_folds.FOLDED):
+            testgen_folds.fold(connection, each.subject, each.at, body_from_json(each.payload))
 
 
 def _started(told: Told, body: TryStarted) -> dict[str, Any]:

@@ -24,6 +24,7 @@ from mechagym.store.lost import end_of
 from mechagym.store.owner import is_alive
 from mechagym.store.rows import JobRow, JobState, OwnerRow, TrialFilter, TrialPage, TrialRow
 from mechagym.store.tables import ops, trials
+from mechagym.store.testgen import TestgenShelf
 
 T = TypeVar("T")
 
@@ -41,6 +42,7 @@ class Store:
         self._claimed: set[str] = set()
         self._claims = Lock()
         self._journal = Journal(database, redact, self._beat)
+        self.testgen = TestgenShelf(database)
 
     @classmethod
     @asynccontextmanager

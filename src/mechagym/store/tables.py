@@ -25,7 +25,7 @@ from sqlalchemy import (
     text,
 )
 
-REVISION = "0002"
+REVISION = "0003"
 """The newest revision under `migrations/versions`, known here so that opening needs no alembic."""
 
 ORDERS = ("started_at", "task", "outcome", "reward", "billed_nano", "duration_s")
