@@ -308,7 +308,8 @@ async def test_removing_a_job_removes_all_of_it(url: str):
 
         found = await store._database.read(sizes)
         assert found == {
-            "events": 5, "jobs": 1, "ops": 1, "settings": 0, "trials": 1, "tries": 1, "usage": 1,
+            "events": 6, "jobs": 1, "ops": 1, "settings": 0, "trials": 1, "tries": 1, "usage": 1,
+            "tasks": 1, "workers": 0,
         }  # fmt: skip
 
 

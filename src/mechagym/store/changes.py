@@ -1,4 +1,4 @@
-"""What is changed in the store beside events: jobs and who owns them, ops, trials opened again."""
+"""What is changed in the store beside events: jobs and who owns them, trials opened again."""
 
 from collections.abc import Callable, Sequence
 from datetime import datetime
@@ -7,13 +7,12 @@ from typing import Any
 from sqlalchemy import Connection, delete, func, insert, select, update
 
 from mechagym.errors import JobLocked, StoreError
-from mechagym.events import Op
-from mechagym.records import TrialKey, now, to_json
+from mechagym.records import TrialKey, now
 from mechagym.store import testgen_folds
 from mechagym.store.blobs import Blobs
-from mechagym.store.queries import find_job, job_of, trial_rows
-from mechagym.store.rows import JobRow, JobState, OwnerRow
-from mechagym.store.tables import events, jobs, ops, trials
+from mechagym.store.queries import find_job, job_of, task_values, trial_rows
+from mechagym.store.rows import JobRow, JobState, OwnerRow, TaskRow
+from mechagym.store.tables import events, jobs, ops, tasks, trials
 
 Alive = Callable[[OwnerRow, datetime | None], bool]
 
@@ -58,6 +57,27 @@ def add_trials(connection: Connection, job_id: str, keys: Sequence[TrialKey]) ->
     connection.execute(
         update(jobs).where(jobs.c.id == job_id).values(trials=jobs.c.trials + len(keys))
     )
+    _name_tasks(connection, keys)
+
+
+def _name_tasks(connection: Connection, keys: Sequence[TrialKey]) -> None:
+    """Have a row for each task of the trials, be it that no more than its name is known of it."""
+    named = {key.task_digest: key for key in keys}
+    known = set(connection.execute(select(tasks.c.digest)).scalars())
+    rows = [
+        {"digest": digest, "dataset": key.dataset, "name": key.task, "tags": "[]", "needs": "[]"}
+        for digest, key in named.items()
+        if digest not in known
+    ]
+    if rows:
+        connection.execute(insert(tasks), rows)
+
+
+def see_tasks(connection: Connection, seen: Sequence[TaskRow]) -> None:
+    """Keep what is known of tasks; what was known of them before is replaced."""
+    if seen:
+        connection.execute(delete(tasks).where(tasks.c.digest.in_([row.digest for row in seen])))
+        connection.execute(insert(tasks), [task_values(row) for row in seen])
 
 
 def claim_job(connection: Connection, job_id: str, owner: OwnerRow, alive: Alive) -> None:
@@ -128,7 +148,9 @@ def reopen_trials(connection: Connection, trial_ids: Sequence[str]) -> None:
     connection.execute(
         update(trials)
         .where(trials.c.id.in_(trial_ids))
-        .values(state="pending", outcome=None, graded=False, reward=None, ended_at=None)
+        .values(
+            state="pending", outcome=None, graded=False, reward=None, passed=None, ended_at=None
+        )
     )
 
 
@@ -136,7 +158,9 @@ def remove_job(connection: Connection, blobs: Blobs, job_id: str, alive: Alive) 
     """Forget a job with all that belongs to it. Raises JobLocked while a live process owns it."""
     _refuse_if_alive(_job(connection, job_id), alive)
     ours = select(trials.c.id).where(trials.c.job_id == job_id)
-    subjects = events.c.subject.in_(ours) | (events.c.subject == job_id)
+    asked = connection.execute(select(ops.c.id).where(ops.c.job_id == job_id)).scalars()
+    own = [job_id, *(f"op-{op_id}" for op_id in asked)]
+    subjects = events.c.subject.in_(ours) | events.c.subject.in_(own)
     named = select(events.c.blob).where(events.c.blob.is_not(None))
     dropped = set(connection.execute(named.where(subjects)).scalars())
     testgen_folds.forget(connection, ours)
@@ -145,21 +169,6 @@ def remove_job(connection: Connection, blobs: Blobs, job_id: str, alive: Alive) 
     kept = set(connection.execute(named.where(events.c.blob.in_(dropped))).scalars())
     for name in dropped - kept:
         blobs.remove(name)
-
-
-def put_op(connection: Connection, job_id: str, op: Op, author: str) -> int:
-    """Keep a person's wish and return its id."""
-    _job(connection, job_id)
-    values = {"kind": op.kind, "payload": to_json(op), "author": author, "at": now()}
-    made = connection.execute(insert(ops).values(job_id=job_id, detail="", **values))
-    return int(made.inserted_primary_key[0])  # type: ignore[index]
-
-
-def end_op(connection: Connection, op_id: int, applied: bool, detail: str) -> None:
-    """Note what became of an op."""
-    connection.execute(
-        update(ops).where(ops.c.id == op_id).values(applied=applied, detail=detail, ended_at=now())
-    )
 
 
 def _job(connection: Connection, job_id: str) -> JobRow:

@@ -21,6 +21,7 @@ from sqlalchemy.exc import ArgumentError, NoSuchModuleError, SQLAlchemyError
 from mechagym.errors import StoreError
 from mechagym.store.blobs import Blobs
 from mechagym.store.tables import REVISION
+from mechagym.store.watch import CHANNEL
 
 T = TypeVar("T")
 
@@ -36,6 +37,8 @@ class Database:
         self.blobs = blobs
         self._engine = engine
         self._writing = engine.execution_options(writing=True)
+        snapshot = {} if _is_file(engine.url) else {"isolation_level": "REPEATABLE READ"}
+        self._snapshot = engine.execution_options(**snapshot)
         self._write_lock = Lock()
         self._readers = anyio.CapacityLimiter(READERS)
 
@@ -53,6 +56,11 @@ class Database:
                 engine.dispose()
                 raise
             return database
+
+    @property
+    def url(self) -> URL:
+        """Where it is; holds the password, where there is one."""
+        return self._engine.url
 
     def close(self) -> None:
         """Let go of all connections."""
@@ -72,7 +80,7 @@ class Database:
 
     def read_now(self, query: Callable[[Connection], T]) -> T:
         """`read`, for those who are in a thread already."""
-        with blamed(self._engine.url), self._engine.begin() as connection:
+        with blamed(self._engine.url), self._snapshot.begin() as connection:
             return query(connection)
 
     def write_now(self, change: Callable[[Connection], T]) -> T:
@@ -80,6 +88,7 @@ class Database:
         with blamed(self._engine.url), self._write_lock, self._writing.begin() as connection:
             if connection.dialect.name == "postgresql":
                 connection.execute(text(f"SELECT pg_advisory_xact_lock({WRITE_LOCK})"))
+                connection.execute(text(f"NOTIFY {CHANNEL}"))  # heard once this is committed
             return change(connection)
 
 

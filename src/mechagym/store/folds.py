@@ -32,6 +32,12 @@ from mechagym.store import testgen_folds
 from mechagym.store.tables import trials, tries, usage
 
 FOLDED = (TryStarted, TryEnded, TrialEnded, *testgen_folds.FOLDED)
+COUNTED = (
+    *("graded", "reward", "passed", "duration_s", "turns"),
+    *("fault", "fault_reason", "blame"),
+)
+"""What a trial's row has of its counted try."""
+
 SPENT = ("billed_nano", "imputed_nano", "tokens")
 COUNTS = tuple(c.name for c in usage.c if c.name not in {"trial_id", "try_number", "model", "at"})
 
@@ -88,6 +94,11 @@ def _ended(told: Told, body: TryEnded) -> dict[str, Any]:
         "new_record": json.dumps(json.loads(told.payload)["record"], ensure_ascii=False),
         "new_graded": graded,
         "new_reward": verdict.reward if graded and verdict else None,
+        "new_passed": verdict.passed if graded and verdict else None,
+        "new_turns": record.turns,
+        "new_fault": record.error.type if record.error else None,
+        "new_fault_reason": record.error.reason if record.error else None,
+        "new_blame": record.error.blame if record.error else None,
         "new_duration_s": (record.ended_at - record.started_at).total_seconds(),
         **{f"new_{name}": value for name, value in asdict(spend.usage).items()},
         "new_tokens": spend.usage.tokens,
@@ -162,9 +173,7 @@ _ON_END: tuple[Executable, ...] = (
         tries=select(func.count())
         .where(tries.c.trial_id == _OF_TRIAL, tries.c.record.is_not(None))
         .scalar_subquery(),
-        graded=_new(trials.c.graded),
-        reward=_new(trials.c.reward),
-        duration_s=_new(trials.c.duration_s),
+        **{name: _new(trials.c[name]) for name in COUNTED},
         **{
             name: select(func.coalesce(func.sum(usage.c[name]), 0))
             .where(usage.c.trial_id == _OF_TRIAL)

@@ -1,5 +1,6 @@
 """What is asked of the store: one function per question, each one or two statements."""
 
+import json
 from collections.abc import Iterable, Sequence
 from datetime import datetime
 from typing import Any
@@ -10,7 +11,14 @@ from mechagym.errors import StoreError
 from mechagym.events import Event, body_from_json
 from mechagym.records import Outcome, TrialKey, TrialRecord, TryRecord, adapter
 from mechagym.store.blobs import Blobs
-from mechagym.store.rows import JobRow, OwnerRow, TrialFilter, TrialPage, TrialRow
+from mechagym.store.rows import (
+    JobRow,
+    OwnerRow,
+    TaskRow,
+    TrialFilter,
+    TrialPage,
+    TrialRow,
+)
 from mechagym.store.tables import FILTERS, events, jobs, trials, tries
 
 _ORDERS: dict[str, ColumnElement[Any]] = {
@@ -40,7 +48,7 @@ def list_jobs(connection: Connection) -> list[JobRow]:
 def list_trials(connection: Connection, job_id: str) -> list[TrialRow]:
     """All of a job, in the order of its plan."""
     query = select(trials).where(trials.c.job_id == job_id).order_by(trials.c.ordinal)
-    return [_trial_of(row) for row in connection.execute(query)]
+    return [trial_of(row) for row in connection.execute(query)]
 
 
 def search(connection: Connection, wanted: TrialFilter, page: TrialPage) -> list[TrialRow]:
@@ -58,7 +66,7 @@ def search(connection: Connection, wanted: TrialFilter, page: TrialPage) -> list
     ids = found.limit(page.limit).offset(page.offset).subquery()
     query = select(trials).where(trials.c.id.in_(select(ids.c.id)))
     rows = connection.execute(query.order_by(*_sorted(order, page, falling_ids=falling)))
-    return [_trial_of(row) for row in rows]
+    return [trial_of(row) for row in rows]
 
 
 def _sorted(
@@ -181,7 +189,8 @@ def _key_of(row: Row[Any]) -> TrialKey:
     )
 
 
-def _trial_of(row: Row[Any]) -> TrialRow:
+def trial_of(row: Row[Any]) -> TrialRow:
+    """A trial from its row."""
     return TrialRow(
         key=_key_of(row),
         state=row.state,
@@ -195,7 +204,18 @@ def _trial_of(row: Row[Any]) -> TrialRow:
         duration_s=row.duration_s,
         started_at=row.started_at,
         ended_at=row.ended_at,
+        passed=row.passed,
+        turns=row.turns,
+        fault=row.fault,
+        fault_reason=row.fault_reason,
+        blame=row.blame,
     )
+
+
+def task_values(task: TaskRow) -> dict[str, Any]:
+    """A task as a row."""
+    values = {name: getattr(task, name) for name in TaskRow.__dataclass_fields__}
+    return values | {"tags": json.dumps(task.tags), "needs": json.dumps(task.needs)}
 
 
 def trial_rows(keys: Iterable[TrialKey], first: int) -> Sequence[dict[str, Any]]:

@@ -4,6 +4,7 @@ from dataclasses import dataclass
 from datetime import datetime
 from typing import Literal
 
+from mechagym.events import Op
 from mechagym.records import Outcome, TrialKey
 
 JobState = Literal["pending", "running", "finished", "cancelled", "stopped", "interrupted"]
@@ -58,11 +59,59 @@ class TrialRow:
     duration_s: float = 0.0
     started_at: datetime | None = None
     ended_at: datetime | None = None
+    passed: bool | None = None
+    turns: int | None = None
+    fault: str | None = None
+    fault_reason: str | None = None
+    blame: str | None = None
 
     @property
     def cost_usd(self) -> float:
         """What will be invoiced for all its tries."""
         return self.billed_nano / 1e9
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class TaskRow:
+    """A task as lists show it; `needs` are words for what not every host has (`gpu`, `compose`)."""
+
+    digest: str
+    dataset: str
+    name: str
+    difficulty: str | None = None
+    category: str | None = None
+    tags: tuple[str, ...] = ()
+    author: str | None = None
+    agent_timeout_s: float | None = None
+    image: str | None = None
+    needs: tuple[str, ...] = ()
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class OpRow:
+    """An op and what became of it. `applied` is known once it ended; `detail` says why not."""
+
+    op_id: int
+    job_id: str | None
+    op: Op
+    author: str
+    at: datetime
+    worker_id: str | None = None
+    taken_at: datetime | None = None
+    applied: bool | None = None
+    detail: str = ""
+    ended_at: datetime | None = None
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class WorkerRow:
+    """A process that takes ops."""
+
+    worker_id: str
+    owner: OwnerRow
+    version: str
+    began_at: datetime
+    heartbeat_at: datetime
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)

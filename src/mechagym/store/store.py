@@ -8,25 +8,36 @@ from collections.abc import AsyncIterator, Callable, Sequence
 from contextlib import asynccontextmanager, suppress
 from functools import partial
 from threading import Lock
-from typing import TypeVar
+from typing import Concatenate, ParamSpec, TypeVar
 
 import anyio
 import anyio.to_thread
-from sqlalchemy import select
+from sqlalchemy import Connection
 
 from mechagym.errors import StoreError
-from mechagym.events import Emit, Event, Op, op_from_json
+from mechagym.events import Emit, Event, JobOp, Op
 from mechagym.records import TrialKey, TrialRecord
-from mechagym.store import changes, queries
+from mechagym.store import changes, ops, queries
 from mechagym.store.database import Database
 from mechagym.store.journal import Journal
 from mechagym.store.lost import end_of
 from mechagym.store.owner import is_alive
-from mechagym.store.rows import JobRow, JobState, OwnerRow, TrialFilter, TrialPage, TrialRow
-from mechagym.store.tables import ops, trials
+from mechagym.store.reading import At, Reading, position
+from mechagym.store.rows import (
+    JobRow,
+    JobState,
+    OwnerRow,
+    TaskRow,
+    TrialFilter,
+    TrialPage,
+    TrialRow,
+)
+from mechagym.store.tables import trials
 from mechagym.store.testgen import TestgenShelf
+from mechagym.store.watch import Watch, open_watch
 
 T = TypeVar("T")
+P = ParamSpec("P")
 
 
 def unchanged(text: str) -> str:
@@ -84,6 +95,10 @@ class Store:
     async def add_trials(self, job_id: str, keys: Sequence[TrialKey]) -> None:
         """Append trials to a job's plan."""
         await self._database.write(lambda c: changes.add_trials(c, job_id, keys))
+
+    async def see_tasks(self, seen: Sequence[TaskRow]) -> None:
+        """Keep what is known of tasks, for lists that have not read their folders."""
+        await self._database.write(lambda c: changes.see_tasks(c, seen))
 
     async def claim_job(self, job_id: str, owner: OwnerRow) -> None:
         """Take a job, of which nothing runs now, and keep up its heartbeat.
@@ -163,23 +178,54 @@ class Store:
         blobs = self._database.blobs
         return await self._database.read(lambda c: queries.tail(c, blobs, after_position, limit))
 
-    async def put_op(self, job_id: str, op: Op, *, author: str = "") -> int:
-        """Keep what a person asks of a job; returns the op's id."""
-        return await self._database.write(lambda c: changes.put_op(c, job_id, op, author))
+    async def put_op(
+        self, job_id: str | None, op: Op, *, author: str = "", request_key: str | None = None
+    ) -> int:
+        """Keep what a person asks, of a job or of a worker; returns the op's id.
 
-    async def pending_ops(self, job_id: str) -> list[tuple[int, Op]]:
-        """The ops that nobody took yet, oldest first."""
-        query = select(ops.c.id, ops.c.payload).where(
-            ops.c.job_id == job_id, ops.c.ended_at.is_(None)
-        )
-        rows = await self._database.read(lambda c: c.execute(query.order_by(ops.c.id)).all())
-        return [(row.id, op_from_json(row.payload)) for row in rows]
+        The same under the same `request_key` is kept once. Raises StoreError.
+        """
+        put = partial(ops.put_op, job_id=job_id, op=op, author=author, request_key=request_key)
+        return await self._database.write(put)
+
+    async def pending_ops(self, job_id: str) -> list[tuple[int, JobOp]]:
+        """What a running job was told and nobody took yet, oldest first."""
+        return await self._database.read(lambda c: ops.pending_ops(c, job_id))
 
     async def end_op(self, op_id: int, *, applied: bool, detail: str = "") -> None:
         """Note whether an op was applied, or why not."""
-        await self._database.write(
-            partial(changes.end_op, op_id=op_id, applied=applied, detail=detail)
+        await self._database.write(partial(ops.end_op, op_id=op_id, applied=applied, detail=detail))
+
+    async def write(
+        self, change: Callable[Concatenate[Connection, P], T], *args: P.args, **kwargs: P.kwargs
+    ) -> T:
+        """Carry out a change of `ops`, `changes` or `saved`, in one transaction."""
+        return await self._database.write(lambda c: change(c, *args, **kwargs))
+
+    async def ask(
+        self, query: Callable[Concatenate[Reading, P], T], *args: P.args, **kwargs: P.kwargs
+    ) -> T:
+        """Answer a named query of `views`."""
+        blobs = self._database.blobs
+        return await self._database.read(
+            lambda c: query(Reading(connection=c, blobs=blobs), *args, **kwargs)
         )
+
+    async def ask_at(
+        self, query: Callable[Concatenate[Reading, P], T], *args: P.args, **kwargs: P.kwargs
+    ) -> At[T]:
+        """The same with the position of the answer, from where a stream goes on."""
+
+        def at(reading: Reading) -> At[T]:
+            return At(position=position(reading), value=query(reading, *args, **kwargs))
+
+        return await self.ask(at)
+
+    @asynccontextmanager
+    async def watch(self) -> AsyncIterator[Watch]:
+        """Hear of commits, by whichever process."""
+        async with open_watch(self._database.url) as watch:
+            yield watch
 
     async def reopen_trials(self, trial_ids: Sequence[str]) -> None:
         """Make ended trials pending again; tries and costs stay."""

@@ -25,11 +25,13 @@ from sqlalchemy import (
     text,
 )
 
-REVISION = "0003"
+REVISION = "0004"
 """The newest revision under `migrations/versions`, known here so that opening needs no alembic."""
 
 ORDERS = ("started_at", "task", "outcome", "reward", "billed_nano", "duration_s")
 FILTERS = ("job_id", "state", "outcome", "dataset", "task", "agent", "model")
+FIGURES = ("ended_at", "graded", "passed", "turns", "duration_s", "task_digest", "billed_nano")
+TASK_FIGURES = ("graded", "passed", "billed_nano", "ended_at", "agent", "model", "state")
 LISTED = (*FILTERS, "started_at", "reward", "billed_nano", "duration_s", "id")
 
 metadata = MetaData()
@@ -99,7 +101,14 @@ trials = Table(
     Column("duration_s", Float, nullable=False),
     Column("started_at", UtcTime),
     Column("ended_at", UtcTime),
+    Column("passed", Boolean),
+    Column("turns", Integer),
+    Column("fault", String),
+    Column("fault_reason", String),
+    Column("blame", String),
     Index("ix_trials_job", "job_id", "ordinal"),
+    Index("ix_trials_figures", *FIGURES),
+    Index("ix_trials_of_task", "task_digest", *TASK_FIGURES),
     # for lists: one to filter on any columns without reading rows, and one per order
     Index("ix_trials_list", *LISTED),
     *(Index(f"ix_trials_{order}", order, "id") for order in ORDERS),
@@ -167,18 +176,51 @@ settings = Table(
     Column("changed_at", UtcTime, nullable=False),
 )
 
+tasks = Table(
+    "tasks",
+    metadata,
+    Column("digest", String, primary_key=True),
+    Column("dataset", String, nullable=False),
+    Column("name", String, nullable=False),
+    Column("difficulty", String),
+    Column("category", String),
+    Column("tags", Text, nullable=False),
+    Column("author", String),
+    Column("agent_timeout_s", Float),
+    Column("image", String),
+    Column("needs", Text, nullable=False),
+    Index("ix_tasks_name", "dataset", "name", "digest"),
+)
+
+workers = Table(
+    "workers",
+    metadata,
+    Column("id", String, primary_key=True),
+    Column("pid", Integer, nullable=False),
+    Column("started", String, nullable=False),
+    Column("place", String, nullable=False),
+    Column("host", String, nullable=False),
+    Column("version", String, nullable=False),
+    Column("began_at", UtcTime, nullable=False),
+    Column("heartbeat_at", UtcTime, nullable=False),
+)
+
 ops = Table(
     "ops",
     metadata,
     Column("id", Counter, primary_key=True, autoincrement=True),
-    Column("job_id", String, ForeignKey("jobs.id", ondelete="CASCADE"), nullable=False),
+    Column("job_id", String, ForeignKey("jobs.id", ondelete="CASCADE")),
     Column("kind", String, nullable=False),
     Column("payload", Text, nullable=False),
     Column("author", String, nullable=False),
     Column("at", UtcTime, nullable=False),
+    Column("request_key", String, unique=True),
+    Column("worker_id", String),
+    Column("taken_at", UtcTime),
     Column("applied", Boolean),
     Column("detail", Text, nullable=False),
     Column("ended_at", UtcTime),
     Index("ix_ops_job", "job_id", "id"),
+    Index("ix_ops_open", "ended_at", "id"),
     sqlite_autoincrement=True,
 )
