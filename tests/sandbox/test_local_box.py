@@ -208,17 +208,18 @@ async def test_files_go_in_and_out(sandbox, tmp_path):
     source = tmp_path / "in"
     (source / "sub" / "empty").mkdir(parents=True)
     (source / "run.sh").write_text("#!/bin/sh\n")
-    (source / "run.sh").chmod(0o755)
+    (source / "run.sh").chmod(0o4775)
     (source / "link").symlink_to("/etc/hostname")
     (source / "big").write_bytes(os.urandom(3_000_001))
     async with sandbox.open(host_spec()) as box:
         await text(box, "mkdir -p /w && ln -s /etc /w/sub && echo old >/w/big")
         await box.put(source, "/w")
         assert await text(box, "cd /w; stat -c '%n %F %a %u' run.sh link sub sub/empty") == (
-            "run.sh regular file 755 0\nlink symbolic link 777 0\n"
+            "run.sh regular file 4775 0\nlink symbolic link 777 0\n"
             "sub directory 755 0\nsub/empty directory 755 0\n"
         )
         await box.put(b"text", "/made/for/it.txt")
+        assert await text(box, "stat -c %a /made /made/for /made/for/it.txt") == "755\n755\n644\n"
         report = await box.get("/w", tmp_path / "out")
         assert (tmp_path / "out" / "big").read_bytes() == (source / "big").read_bytes()
         assert (tmp_path / "out" / "sub" / "empty").is_dir()

@@ -15,6 +15,8 @@ from pathlib import Path
 from typing import IO
 
 CHUNK = 1024 * 1024
+NEW = os.O_WRONLY | os.O_CREAT | os.O_EXCL | os.O_NOFOLLOW | os.O_CLOEXEC
+_LONG = {tarfile.GNUTYPE_LONGNAME: "name", tarfile.GNUTYPE_LONGLINK: "linkname"}
 _KINDS = (
     (stat.S_ISDIR, tarfile.DIRTYPE),
     (stat.S_ISLNK, tarfile.SYMTYPE),
@@ -32,27 +34,57 @@ def confine(pid: int) -> None:
     os.chdir("/")
 
 
-def extract(stream: IO[bytes], target: str) -> None:
-    """Unpack our own tar: its first entry becomes `target`. What stands in the way is replaced."""
-    with tarfile.open(fileobj=stream, mode="r|", bufsize=CHUNK) as tar:
-        first = ""
-        folders: list[tuple[str, tarfile.TarInfo]] = []
-        for entry in tar:
-            if not first:
-                first = entry.name
-                Path(os.path.normpath(target)).parent.mkdir(parents=True, exist_ok=True)
-            place = os.path.normpath(target + entry.name[len(first) :])
-            if entry.isdir():
-                _make_folder(place)
-                folders.append((place, entry))
-            else:
-                link = os.path.normpath(target + entry.linkname[len(first) :])
-                _make_file(tar, entry, place, link)
-        for place, entry in reversed(folders):
-            Path(place).chmod(entry.mode)
-            os.utime(place, (entry.mtime, entry.mtime))
-    while stream.read(CHUNK):
+def extract(pipe: int, target: str) -> None:
+    """Unpack our own tar: its first entry becomes `target`. What stands in the way is replaced.
+
+    Nothing is read ahead, so that content goes from the pipe to its file within the kernel.
+    """
+    first = ""
+    folders: list[tuple[str, tarfile.TarInfo]] = []
+    for entry in _entries(pipe):
+        if not first:
+            first = entry.name
+            Path(os.path.normpath(target)).parent.mkdir(parents=True, exist_ok=True)
+            os.umask(0)  # files are made with their modes
+        place = os.path.normpath(target + entry.name[len(first) :])
+        if entry.isdir():
+            _make_folder(place)
+            folders.append((place, entry))
+        else:
+            link = os.path.normpath(target + entry.linkname[len(first) :])
+            _make_file(pipe, entry, place, link)
+    for place, entry in reversed(folders):
+        Path(place).chmod(entry.mode)
+        os.utime(place, (entry.mtime, entry.mtime))
+    while os.read(pipe, CHUNK):
         pass
+
+
+def _entries(pipe: int) -> Iterator[tarfile.TarInfo]:
+    """The headers of our own tar; whoever takes one takes its content before the next."""
+    long: dict[str, str] = {}
+    while any(block := _exactly(pipe, tarfile.BLOCKSIZE)):
+        entry = tarfile.TarInfo.frombuf(block, "utf-8", "surrogateescape")
+        if entry.type in _LONG:
+            text = _exactly(pipe, entry.size + -entry.size % tarfile.BLOCKSIZE)
+            name = text.partition(b"\0")[0]
+            long[_LONG[entry.type]] = name.decode("utf-8", "surrogateescape")
+            continue
+        entry.name = long.get("name", entry.name)
+        entry.linkname = long.get("linkname", entry.linkname)
+        long.clear()
+        yield entry
+        _exactly(pipe, -entry.size % tarfile.BLOCKSIZE)
+
+
+def _exactly(pipe: int, size: int) -> bytes:
+    data = b""
+    while len(data) < size:
+        piece = os.read(pipe, size - len(data))
+        if not piece:
+            raise OSError(errno.EPIPE, "the stream was cut short")
+        data += piece
+    return data
 
 
 def clear(place: str) -> None:
@@ -65,22 +97,6 @@ def clear(place: str) -> None:
         if error.errno not in {errno.EISDIR, errno.EPERM}:
             raise
         shutil.rmtree(place)
-
-
-def write_file(tar: tarfile.TarFile, entry: tarfile.TarInfo, place: str) -> int:
-    """Write an entry's bytes to a new file and return its open descriptor."""
-    flags = os.O_WRONLY | os.O_CREAT | os.O_EXCL | os.O_NOFOLLOW | os.O_CLOEXEC
-    descriptor = os.open(place, flags, 0o600)
-    left = entry.size
-    while left:
-        data = tar.fileobj.read(min(left, CHUNK))
-        if not data:
-            raise OSError(errno.EPIPE, "the stream ends in the middle of", place)
-        left -= len(data)
-        view = memoryview(data)
-        while view:
-            view = view[os.write(descriptor, view) :]
-    return descriptor
 
 
 def pack(source: str, stream: IO[bytes]) -> None:
@@ -111,17 +127,35 @@ def _make_folder(place: str) -> None:
             os.mkdir(place, 0o700)  # noqa: PTH102
 
 
-def _make_file(tar: tarfile.TarFile, entry: tarfile.TarInfo, place: str, link: str) -> None:
-    clear(place)
+def _make_file(pipe: int, entry: tarfile.TarInfo, place: str, link: str) -> None:
+    try:
+        _make_new(pipe, entry, place, link)
+    except FileExistsError:
+        clear(place)
+        _make_new(pipe, entry, place, link)
+
+
+def _make_new(pipe: int, entry: tarfile.TarInfo, place: str, link: str) -> None:
     if entry.issym():
         os.symlink(entry.linkname, place)  # noqa: PTH211
     elif entry.islnk():
         os.link(link, place, follow_symlinks=False)
     else:
-        descriptor = write_file(tar, entry, place)
-        os.fchmod(descriptor, entry.mode)
+        descriptor = os.open(place, NEW, entry.mode & 0o777)
+        _fill(pipe, descriptor, entry.size)
+        if entry.mode & ~0o777:  # what is written loses them
+            os.fchmod(descriptor, entry.mode)
         os.utime(descriptor, (entry.mtime, entry.mtime))
         os.close(descriptor)
+
+
+def _fill(pipe: int, descriptor: int, size: int) -> None:
+    """Move so many bytes of a pipe into a file."""
+    while size:
+        moved = os.splice(pipe, descriptor, size)
+        if not moved:
+            raise OSError(errno.EPIPE, "the stream was cut short")
+        size -= moved
 
 
 def _walk(top: str) -> Iterator[str]:

@@ -5,6 +5,7 @@ Runs in the keeper, so that ids are shifted by the kernel. The folder becomes th
 process first: no name in an archive can mean anything outside.
 """
 
+import errno
 import os
 import stat
 import tarfile
@@ -13,7 +14,7 @@ from collections.abc import Iterator
 from pathlib import Path
 from typing import IO, NamedTuple
 
-from mechagym.sandbox.local.archive import CHUNK, clear, write_file
+from mechagym.sandbox.local.archive import CHUNK, NEW, clear
 
 WHITEOUT = ".wh."
 OPAQUE = ".wh..wh..opq"
@@ -98,8 +99,21 @@ def _make(tar: tarfile.TarFile, entry: tarfile.TarInfo, path: str) -> None:
         elif entry.isfifo():
             os.mkfifo(path)
         else:
-            os.close(write_file(tar, entry, path))
+            _write(tar, entry, path)
     _dress(entry, path)
+
+
+def _write(tar: tarfile.TarFile, entry: tarfile.TarInfo, path: str) -> None:
+    left = entry.size
+    with open(os.open(path, NEW, 0o600), "wb", buffering=0) as file:  # noqa: PTH123 – a descriptor
+        while left:
+            data = tar.fileobj.read(min(left, CHUNK))
+            if not data:
+                raise OSError(errno.EPIPE, "the stream ends in the middle of", path)
+            left -= len(data)
+            view = memoryview(data)
+            while view:
+                view = view[file.write(view) :]
 
 
 def _dress(entry: tarfile.TarInfo, path: str) -> None:
