@@ -4,6 +4,7 @@ from contextlib import nullcontext
 from pathlib import Path
 from typing import ClassVar
 
+import httpx
 import pytest
 
 from mechagym import config, wiring
@@ -11,6 +12,7 @@ from mechagym.agents.installed.command import CommandAgent
 from mechagym.budget import Budget, Meter
 from mechagym.errors import BudgetError, ConfigError
 from mechagym.llm.providers import Dialect
+from mechagym.llm.tape import TapeWriter, http_exchange
 from mechagym.run.access import Borrower
 from mechagym.run.config import AgentChoice, JobConfig, Rules, Sources
 from mechagym.run.lending import GatewayAccess
@@ -189,6 +191,38 @@ async def test_only_who_works_by_the_login_is_not_billed(home, monkeypatch, agen
         with access.lend(borrower(agent, HAIKU, ("anthropic",))) as loan:
             admitted = access._gateway._grants.admit([(b"x-api-key", loan.token.encode())])
             assert admitted.grant.ledger.billed is billed
+
+
+@pytest.mark.must("llm-25")
+async def test_what_of_a_tape_nobody_played_is_told_at_the_end(home: Path):
+    writer = TapeWriter(home / "a.tape", lambda text: (text, 0))
+    for words in ("one", "two"):
+        asked = {"model": "claude-haiku-4-5", "messages": [{"role": "user", "content": words}]}
+        writer.add(
+            http_exchange(
+                dialect="anthropic",
+                path="/v1/messages",
+                model=HAIKU,
+                request=asked,
+                answer=(200, {}),
+            )
+        )
+    writer.close()
+    told: list[str] = []
+    settings, model = config.load(), f"replay:{home}/a.tape"
+    keys = wiring.credentials(settings)
+    async with wiring.open_access(
+        job(home, model), settings, keys=keys, tell=told.append
+    ) as access:
+        assert isinstance(access, GatewayAccess)
+        with access.lend(borrower("command", model, ("openai-chat", "anthropic"))) as loan:
+            assert (loan.model, loan.dialect) == ("claude-haiku-4-5", "anthropic")
+            async with access._gateway.listen() as url, httpx.AsyncClient(base_url=url) as client:
+                key = {"x-api-key": loan.token}
+                got = await client.post("/v1/messages", json=asked, headers=key)
+                assert got.status_code == 200
+        assert told == []
+    assert told == [f"{home}/a.tape: 1 of 2 exchanges were not played"]
 
 
 @pytest.mark.parametrize("model", ["replay:nowhere.jsonl", "scripted:nowhere.yaml"])

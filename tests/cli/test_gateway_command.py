@@ -70,8 +70,12 @@ async def test_it_serves_until_a_signal_and_says_what_was_spent(tmp_path):
     assert double.works[1].model == "claude-haiku-4-5"
 
     def replay() -> None:
-        with gateway(tmp_path, "http://127.0.0.1:9", "-m", f"replay:{tape}") as (_, told):
+        argv = ["-m", f"replay:{tape}"]
+        with gateway(tmp_path, "http://127.0.0.1:9", *argv) as (process, told):
             assert ask(told, model="claude-haiku-4-5") == "hello"
+            process.send_signal(signal.SIGINT)
+            _, err = process.communicate(timeout=30)
+            assert f"{tape}: 1 of 2 exchanges were not played" in err
 
     await in_thread(replay)
 

@@ -64,7 +64,7 @@ async def test_a_tape_says_again_to_the_byte_what_was_said(tmp_path, mode, monke
     assert sum(answered.spend.billed_nano for answered in at.bench.answered) == 0
     assert [a.spend.usage for a in at.bench.answered] == [USAGE] * 6
     assert at.bench.is_even()
-    assert at.bench.models.players[0].unplayed == 0
+    assert at.bench.models.unplayed() == []
 
 
 def no_way_out(monkeypatch, url: str) -> None:

@@ -131,7 +131,7 @@ async def test_a_conversation_is_recorded_and_said_again(
     ]
     assert meter.settled.usage == spent.usage, "usage is replayed"
     assert (meter.settled.billed_nano, meter.settled.imputed_nano) == (0, spent.imputed_nano)
-    assert models.players[0].unplayed == 0
+    assert models.unplayed() == []
 
 
 @pytest.mark.must("llm-25")
@@ -177,10 +177,10 @@ async def test_a_strict_miss_shows_what_differs(tape: TapeWriter, tmp_path: Path
     told = [line.split() for line in str(caught.value).splitlines()]
     assert ["-", '"content":', '"first', 'question",'] in told
     assert ["+", '"content":', '"second', 'question",'] in told
-    assert models.players[0].unplayed == 2
+    assert models.unplayed() == [f"{tmp_path}/a.tape: 2 of 2 exchanges were not played"]
     lenient, models, _ = offline([], f"{tmp_path}/a.tape")
     assert (await ask(lenient, "second question")).text == "two"
-    assert models.players[0].unplayed == 1
+    assert models.unplayed() == [f"{tmp_path}/a.tape: 1 of 2 exchanges were not played"]
 
 
 async def test_lenient_goes_by_the_last_words_where_no_key_fits(tape: TapeWriter, tmp_path: Path):

@@ -63,6 +63,8 @@ async def serve(settings: Settings, wanted: Wanted, as_json: bool) -> None:
         async with models, open_gateway(models) as gateway:
             grant = _grant(models, meter, names=asked.models, public=wanted.public)
             await _until_told(gateway, grant, wanted=wanted, as_json=as_json)
+    for line in models.unplayed():
+        click.echo(line, err=True)
     _tell_end(meter, as_json=as_json)
 
 

@@ -140,11 +140,12 @@ async def run_shown(order: Order) -> JobReport:
             settings,
             keys=keys,
             tape=stack.enter_context(closing(new_tape(record, secrets))) if record else None,
+            tell=_tell,
         ) as access,
         wiring.open_sandbox(asked.sandbox, settings, trusts_host=trusts_host) as chosen,
     ):
         # last, since it may load much: whatever else can be wrong has been told by then
-        config = await wiring.with_tools(asked, settings, lambda line: click.echo(line, err=True))
+        config = await wiring.with_tools(asked, settings, _tell)
         if not order.showing.as_json and not order.showing.quiet:
             header(Page(settings.terminal), config, order.tasks, chosen)
         screen = _screen(order, board)
@@ -157,6 +158,10 @@ async def run_shown(order: Order) -> JobReport:
                 access=access,
             )
             return await run_job(config, order.tasks, parts, resuming=order.resuming)
+
+
+def _tell(line: str) -> None:
+    click.echo(line, err=True)
 
 
 def exit_code(report: JobReport) -> int:

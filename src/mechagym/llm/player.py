@@ -7,7 +7,7 @@ to the network from here.
 
 import json
 import re
-from collections.abc import Iterator
+from collections.abc import Iterable, Iterator
 from dataclasses import dataclass, field
 from difflib import unified_diff
 from pathlib import Path
@@ -48,9 +48,9 @@ class Player:
         )
 
     @property
-    def unplayed(self) -> int:
-        """How many exchanges nobody asked for."""
-        return len(self.exchanges) - len(self._played)
+    def played(self) -> frozenset[int]:
+        """Which exchanges were asked for, by their place on the tape."""
+        return frozenset(self._played)
 
     @property
     def model(self) -> str | None:
@@ -80,6 +80,21 @@ class Player:
         )
         more = [f"… and {len(lines) - DIFF_LINES} more lines"] if len(lines) > DIFF_LINES else []
         return "\n".join(lines[:DIFF_LINES] + more)
+
+
+def unplayed(players: Iterable[Player]) -> list[str]:
+    """What of each tape no player of it was asked for, in a line; nothing where all was."""
+    asked: dict[Path, set[int]] = {}
+    lengths: dict[Path, int] = {}
+    for player in players:
+        asked.setdefault(player.path, set()).update(player.played)
+        lengths[player.path] = len(player.exchanges)
+    left = {path: length - len(asked[path]) for path, length in lengths.items()}
+    return [
+        f"{path}: {count} of {lengths[path]} exchanges were not played"
+        for path, count in left.items()
+        if count
+    ]
 
 
 def open_player(name: str) -> Player:

@@ -29,7 +29,7 @@ if TYPE_CHECKING:
     from pydantic_ai.models import Model
 
     from mechagym.llm.player import Player
-    from mechagym.llm.tape import TapeWriter
+    from mechagym.llm.tape import Exchange, TapeWriter
 
 
 def _always() -> float:
@@ -41,7 +41,7 @@ class Models:
     """The models of one job. Entered once; at its end all connections are closed.
 
     `billed` False: a subscription pays, so calls have a list price alone. `tape`: where what is
-    said is recorded. `players`: the tapes that were opened, to ask for what nobody played.
+    said is recorded.
     """
 
     settings: LlmSettings
@@ -53,7 +53,8 @@ class Models:
     tape: "TapeWriter | None" = None
     paces: Paces = field(default_factory=Paces)
     bounds: InputBounds = field(default_factory=InputBounds)
-    players: "list[Player]" = field(default_factory=list, init=False)
+    _players: "list[Player]" = field(default_factory=list, init=False)
+    _tapes: "dict[str, Player]" = field(default_factory=dict, init=False)
     _clients: "dict[str, httpx2.AsyncClient]" = field(default_factory=dict, init=False)
     _closing: AsyncExitStack = field(default_factory=AsyncExitStack, init=False)
 
@@ -126,11 +127,13 @@ class Models:
     def check(self, name: ModelName, *, agent: str | None = None) -> None:
         """See before anything starts that a call of this model could begin.
 
-        Raises ConfigError (no provider, no key, an unreadable tape or script), PriceUnknown.
+        Raises ConfigError (no provider, no key, no way out, an unreadable tape or script),
+        PriceUnknown.
         """
         provider = self.provider(name)
+        self.settings.outgoing.check(provider.base_url or "")
         self._credential(provider, agent=agent)
-        _check_file(name)
+        self._check_file(name)
         if not self.allow_unpriced:
             self.prices.find(name, now())
 
@@ -173,12 +176,28 @@ class Models:
         return provider_model(provider, wire_name, self._clients[provider.name]), name
 
     def open_tape(self, name: str) -> "Player":
-        """A player of what stands behind `replay:`. Raises ConfigError."""
+        """A new player of what stands behind `replay:`. Raises ConfigError."""
+        player = replace(self._tape(name))
+        self._players.append(player)
+        return player
+
+    def taped(self, name: ModelName) -> "Exchange | None":
+        """How a tape begins; None: this is none, or nothing is on it. Raises ConfigError."""
+        exchanges = self._tape(name.name).exchanges if name.provider == REPLAY else []
+        return exchanges[0] if exchanges else None
+
+    def _tape(self, name: str) -> "Player":
         from mechagym.llm.player import open_player
 
-        player = open_player(name)
-        self.players.append(player)
-        return player
+        if name not in self._tapes:  # a tape is long, and read once
+            self._tapes[name] = open_player(name)
+        return self._tapes[name]
+
+    def unplayed(self) -> list[str]:
+        """What of the tapes nobody has asked for until now, a line for each tape."""
+        from mechagym.llm.player import unplayed
+
+        return unplayed([*self._tapes.values(), *self._players])
 
     def _recorded(self, player: "Player") -> ModelName | None:
         """The model that a tape is of, where its list price is known."""
@@ -187,15 +206,12 @@ class Models:
         except PriceUnknown:
             return None
 
+    def _check_file(self, name: ModelName) -> None:
+        """See that a tape or a script is there and can be read. Raises ConfigError."""
+        if name.provider == REPLAY:
+            self._tape(name.name)
+        elif name.provider == SCRIPTED:
+            from mechagym.llm.script import read_script, script_file
 
-def _check_file(name: ModelName) -> None:
-    """See that a tape or a script is there and can be read. Raises ConfigError."""
-    if name.provider == REPLAY:
-        from mechagym.llm.player import open_player
-
-        open_player(name.name)
-    elif name.provider == SCRIPTED:
-        from mechagym.llm.script import read_script, script_file
-
-        if (path := script_file(name.name)) is not None:
-            read_script(path)
+            if (path := script_file(name.name)) is not None:
+                read_script(path)

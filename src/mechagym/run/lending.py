@@ -12,9 +12,7 @@ from mechagym.events import Emit
 from mechagym.llm.bounds import CallRequest
 from mechagym.llm.gateway import Gateway, Grant
 from mechagym.llm.names import ModelName
-from mechagym.llm.player import open_player
-from mechagym.llm.providers import REPLAY, Dialect
-from mechagym.llm.tape import Exchange
+from mechagym.llm.providers import Dialect
 from mechagym.run.access import Borrower, Loan
 from mechagym.sandbox.base import Door
 
@@ -37,7 +35,6 @@ class GatewayAccess:
         """`roles`: those that have a model of their own."""
         self._models, self._gateway = models, gateway
         self._roles = roles or {}
-        self._tapes: dict[ModelName, Exchange | None] = {}
 
     @property
     def door(self) -> Door:
@@ -101,14 +98,14 @@ class GatewayAccess:
 
     def _shown(self, name: ModelName) -> str:
         """What the agent calls its model: of a tape the one recorded, so that it does as it did."""
-        taped = self._taped(name)
+        taped = self._models.taped(name)
         return (
             ModelName.of(taped.model).name if taped else self._models.catalogue.find(name).wire_name
         )
 
     def _dialect(self, name: ModelName, borrower: Borrower) -> Dialect:
         """What both speak; of a tape, what was spoken then."""
-        provider, taped = self._models.provider(name), self._taped(name)
+        provider, taped = self._models.provider(name), self._models.taped(name)
         spoken = [d for d in borrower.dialects if taped and d == taped.dialect]
         if (dialect := provider.dialect_with(spoken or borrower.dialects)) is not None:
             return dialect
@@ -116,10 +113,3 @@ class GatewayAccess:
             f"{name} is reached by {provider.wire}, which {borrower.agent} does not speak",
             remedy="take a model of another provider, or another agent",
         )
-
-    def _taped(self, name: ModelName) -> Exchange | None:
-        """How a tape begins; None: this is none, or nothing is on it."""
-        if name not in self._tapes:  # a tape is long, and read once
-            exchanges = open_player(name.name).exchanges if name.provider == REPLAY else []
-            self._tapes[name] = exchanges[0] if exchanges else None
-        return self._tapes[name]

@@ -1,6 +1,6 @@
 """Opens the way from the boxes of a job to its models, where each can be called and stopped."""
 
-from collections.abc import AsyncIterator
+from collections.abc import AsyncIterator, Callable
 from contextlib import asynccontextmanager
 from itertools import product
 
@@ -16,10 +16,16 @@ from mechagym.wiring.models import catalogue, models_of, prices
 
 @asynccontextmanager
 async def open_access(
-    config: JobConfig, settings: Settings, *, keys: Credentials, tape: TapeWriter | None = None
+    config: JobConfig,
+    settings: Settings,
+    *,
+    keys: Credentials,
+    tape: TapeWriter | None = None,
+    tell: Callable[[str], None] = lambda _line: None,
 ) -> AsyncIterator[Access | None]:
     """The gateway of a job and all behind it; None where no agent of it calls a model.
 
+    `tell` hears at the end what of a tape nobody played.
     Raises ConfigError (no key, an unreadable file of prices), PriceUnknown.
     """
     callers = [choice.name for choice in config.agents if calls_models(choice.name)]
@@ -54,6 +60,8 @@ async def open_access(
         models.check(name, agent=caller)
     async with models, open_gateway(models) as gateway:
         yield GatewayAccess(models, gateway, roles=config.role_models)
+    for line in models.unplayed():
+        tell(line)
 
 
 def _check_limits(config: JobConfig, *, by_login: bool) -> None:
