@@ -68,7 +68,7 @@ async def _asked(
         if status in REFUSED:
             return _told(name, "unauthorised", f"{provider.base_url} refused the key{by}: {status}")
         return _told(name, "unreachable", f"{provider.base_url} answered {status}")
-    except (httpx.HTTPError, ValueError) as error:
+    except (httpx.HTTPError, ValueError, ConfigError) as error:
         why = str(error) or type(error).__name__
         return _told(name, "unreachable", f"{provider.base_url}: {why}")
     took_ms = (time.perf_counter() - began) * 1000

@@ -8,10 +8,12 @@ import logging
 from collections.abc import AsyncIterator, Callable, Coroutine
 from contextlib import asynccontextmanager
 from dataclasses import dataclass
+from ssl import SSLContext
 from typing import TYPE_CHECKING, Protocol
 
 import anyio
 from anyio.abc import ByteStream, SocketAttribute
+from anyio.streams.tls import TLSListener
 
 from mechagym.errors import ConfigError
 from mechagym.llm.gateway.asking import read_asking
@@ -63,8 +65,12 @@ class Gateway:
         self._grants.revoke(token)
 
     @asynccontextmanager
-    async def listen(self, host: str = "127.0.0.1", *, port: int = 0) -> AsyncIterator[str]:
+    async def listen(
+        self, host: str = "127.0.0.1", *, port: int = 0, tls: SSLContext | None = None
+    ) -> AsyncIterator[str]:
         """Serve on one address of this host until the end of the block; gives the URL.
+
+        `tls` holds the certificate to show, for callers on other hosts.
 
         Raises ConfigError: never on all addresses, and not where none can be bound.
         """
@@ -79,9 +85,10 @@ class Gateway:
             raise ConfigError(f"the gateway cannot listen on {host}:{port}: {error}") from error
         port = listener.extra(SocketAttribute.local_port)  # noqa: S610 – anyio's, not Django's
         shown = f"[{host}]" if ":" in host else host
+        served = TLSListener(listener, tls, standard_compatible=False) if tls else listener
         async with listener, anyio.create_task_group() as tasks:
-            tasks.start_soon(self.accept, listener)
-            yield f"http://{shown}:{port}"
+            tasks.start_soon(self.accept, served)
+            yield f"{'https' if tls else 'http'}://{shown}:{port}"
             tasks.cancel_scope.cancel()
 
     async def accept(self, listener: Listener) -> None:
