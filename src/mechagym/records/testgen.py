@@ -131,7 +131,6 @@ class GeneratedTest:
     """One test: `function` is `test_T014_…`, `code` the whole function, or a line of sh.
 
     `input_source` is `path@sha256#lines 3-9`, `synthetic`, or None where it needs no input.
-    `preamble` holds imports and fixtures that the code needs.
     """
 
     test_id: str
@@ -141,7 +140,6 @@ class GeneratedTest:
     title: str
     code: str
     provenance: Provenance
-    preamble: str = ""
     requirement_ids: tuple[str, ...] = ()
     cells: tuple[str, ...] = ()
     input_source: str | None = None
