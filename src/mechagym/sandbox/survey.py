@@ -8,7 +8,7 @@ import json
 import re
 import secrets
 import stat
-from collections.abc import Iterator, Mapping, Sequence
+from collections.abc import Iterator, Mapping
 from pathlib import Path, PurePosixPath
 
 from mechagym.errors import SandboxError
@@ -156,7 +156,7 @@ def _columns(text: str) -> list[str]:
     return names if all(name and not name[0].isdigit() for name in names) else []
 
 
-def _keys(text: str) -> Sequence[str]:
+def _keys(text: str) -> list[str]:
     """Keys in order; read by pattern where the preview is cut."""
     try:
         found = json.loads(text)

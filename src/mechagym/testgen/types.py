@@ -7,9 +7,11 @@ a task's id, a dataset's name, a path of the host, tests, a solution or another 
 import hashlib
 import json
 import unicodedata
+from collections.abc import Callable
 from dataclasses import dataclass, field
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Literal
 
+from mechagym.budget import Meter
 from mechagym.records import over_strings, to_json
 from mechagym.records.survey import Survey
 from mechagym.records.testgen import (
@@ -94,12 +96,9 @@ class GenerationInput:
     reflections: tuple[str, ...] = ()
 
 
-@dataclass(frozen=True, slots=True, kw_only=True)
-class Writers:
-    """Who writes the tests and who reflects on them; they may be the same."""
-
-    primary: "Model"
-    reflection: "Model"
+WriterRole = Literal["primary", "reflection"]
+OpenWriter = Callable[[WriterRole, Meter], "Model"]
+"""Opens the model that writes the tests, or the one that reflects on them, paid by the meter."""
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
