@@ -4,7 +4,7 @@ The table of retries, for both doors. A hold is released only where the provider
 for us; in doubt it is settled, since what may be billed counts as spent.
 """
 
-from collections.abc import Mapping
+from collections.abc import Iterator, Mapping
 from dataclasses import dataclass
 from typing import Literal
 
@@ -113,14 +113,33 @@ def read_fault(error: Exception) -> Fault:
     return Fault(
         kind=_kind_of(error),
         error=type(error).__name__,
-        message=str(error),
+        message=_said(error),
         status=getattr(error, "status_code", None),
         retry_after_s=getattr(error, "retry_after", None),
         may_retry=hint is not False,
     )
 
 
+def _said(error: Exception) -> str:
+    """Its words, and where a connection failed also why: libraries say that one below."""
+    from pydantic_ai import exceptions as library
+
+    said = str(error)
+    if not isinstance(error, library.ModelConnectionError):
+        return said
+    why = next((str(cause) for cause in _causes(error) if str(cause) not in ("", said)), "")
+    return f"{said.removesuffix('.')}: {why}" if why else said
+
+
+def _causes(error: BaseException) -> Iterator[BaseException]:
+    cause = error.__cause__
+    while cause is not None:
+        yield cause
+        cause = cause.__cause__
+
+
 def _kind_of(error: Exception) -> FaultKind:
+    import httpx2
     from pydantic_ai import exceptions as library
 
     match error:
@@ -136,6 +155,10 @@ def _kind_of(error: Exception) -> FaultKind:
             return "server"
         case library.ModelConnectionError(phase="pool" | "connect"):
             return "not_sent"
+        case library.ModelConnectionError() if any(
+            isinstance(cause, httpx2.ProxyError) for cause in _causes(error)
+        ):
+            return "not_sent"  # the proxy did not let us through
         case library.ModelConnectionError() | library.ModelRequestTimeout():
             return "lost"
         case library.ModelRequestRejectedError() | library.ContentFilterError():
