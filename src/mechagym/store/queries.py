@@ -62,7 +62,7 @@ def search(connection: Connection, wanted: TrialFilter, page: TrialPage) -> list
     plain = wanted == TrialFilter()
     falling = plain and page.descending
     by = order if plain else func.coalesce(order, null())
-    found = _where(select(trials.c.id), wanted).order_by(*_sorted(by, page, falling_ids=falling))
+    found = filtered(select(trials.c.id), wanted).order_by(*_sorted(by, page, falling_ids=falling))
     ids = found.limit(page.limit).offset(page.offset).subquery()
     query = select(trials).where(trials.c.id.in_(select(ids.c.id)))
     rows = connection.execute(query.order_by(*_sorted(order, page, falling_ids=falling)))
@@ -79,11 +79,12 @@ def _sorted(
 
 def count(connection: Connection, wanted: TrialFilter) -> int:
     """How many trials a filter lets through."""
-    query = _where(select(func.count()).select_from(trials), wanted)
+    query = filtered(select(func.count()).select_from(trials), wanted)
     return int(connection.execute(query).scalar_one())
 
 
-def _where(query: Select[Any], wanted: TrialFilter) -> Select[Any]:
+def filtered(query: Select[Any], wanted: TrialFilter) -> Select[Any]:
+    """A query of trials, narrowed."""
     for name in FILTERS:
         if (value := getattr(wanted, name)) is not None:
             query = query.where(trials.c[name] == str(value))

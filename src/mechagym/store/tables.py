@@ -31,6 +31,7 @@ REVISION = "0004"
 ORDERS = ("started_at", "task", "outcome", "reward", "billed_nano", "duration_s")
 FILTERS = ("job_id", "state", "outcome", "dataset", "task", "agent", "model")
 FIGURES = ("ended_at", "graded", "passed", "turns", "duration_s", "task_digest", "billed_nano")
+JOB_FIGURES = ("state", "outcome", "graded", "passed", "billed_nano", "imputed_nano", "tokens")
 TASK_FIGURES = ("graded", "passed", "billed_nano", "ended_at", "agent", "model", "state")
 LISTED = (*FILTERS, "started_at", "reward", "billed_nano", "duration_s", "id")
 
@@ -109,6 +110,7 @@ trials = Table(
     Index("ix_trials_job", "job_id", "ordinal"),
     Index("ix_trials_figures", *FIGURES),
     Index("ix_trials_of_task", "task_digest", *TASK_FIGURES),
+    Index("ix_trials_of_job", "job_id", *JOB_FIGURES),
     # for lists: one to filter on any columns without reading rows, and one per order
     Index("ix_trials_list", *LISTED),
     *(Index(f"ix_trials_{order}", order, "id") for order in ORDERS),

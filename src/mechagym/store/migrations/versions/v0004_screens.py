@@ -1,6 +1,7 @@
 """What screens read of trials without their records; tasks, workers, and ops of no job."""
 
 import json
+from typing import Any
 
 import sqlalchemy as sa
 from alembic import op
@@ -11,6 +12,7 @@ down_revision = "0003"
 BIG_ID = sa.BigInteger().with_variant(sa.Integer, "sqlite")
 TIME = sa.DateTime(timezone=True)
 FIGURES = ["ended_at", "graded", "passed", "turns", "duration_s", "task_digest", "billed_nano"]
+JOB_FIGURES = ["state", "outcome", "graded", "passed", "billed_nano", "imputed_nano", "tokens"]
 TASK_FIGURES = ["graded", "passed", "billed_nano", "ended_at", "agent", "model", "state"]
 
 
@@ -29,6 +31,7 @@ def _trials() -> None:
         op.add_column("trials", sa.Column(name, sa.String))
     op.create_index("ix_trials_figures", "trials", FIGURES)
     op.create_index("ix_trials_of_task", "trials", ["task_digest", *TASK_FIGURES])
+    op.create_index("ix_trials_of_job", "trials", ["job_id", *JOB_FIGURES])
     connection = op.get_bind()
     connection.execute(sa.text("UPDATE trials SET passed = (reward >= 1.0) WHERE graded"))
     newest = sa.text(
@@ -79,7 +82,7 @@ def _workers() -> None:
     )
 
 
-def _new_of_ops() -> list[sa.Column[str]]:
+def _new_of_ops() -> list[sa.Column[Any]]:
     """A column belongs to one table: made for each."""
     names = ("request_key", "worker_id")
     return [*(sa.Column(name, sa.String) for name in names), sa.Column("taken_at", TIME)]
