@@ -10,7 +10,7 @@ import sys
 from collections.abc import Iterator, Mapping
 from dataclasses import dataclass, field
 from pathlib import Path
-from typing import Any
+from typing import Any, Literal
 
 from pydantic import (
     BaseModel,
@@ -41,6 +41,7 @@ class Written(BaseModel):
     `tasks` is a dataset: folder, `git+URL` or name; `registries` are files that names are looked
     up in. `concurrent` is the number of trials at once. `image_cache_gb`: what the images of each
     backend may take on disk, in gigabytes; the least recently used of those that we made go first.
+    `protocol`: by what the tasks of every job are wrapped.
     """
 
     model_config = ConfigDict(extra="forbid", frozen=True)
@@ -55,6 +56,7 @@ class Written(BaseModel):
     docker_host: str | None = None
     concurrent: PositiveInt | None = None
     image_cache_gb: PositiveFloat | None = None
+    protocol: Literal["none", "testgen-v2"] | None = None
     llm: LlmTable | None = None
 
     @field_validator("registries", mode="before")
@@ -95,6 +97,7 @@ class Settings:
     docker_host: str | None
     concurrent: int
     image_cache_gb: float
+    protocol: str | None
     llm: LlmSettings
     config_dir: Path
     terminal: Terminal
@@ -212,6 +215,7 @@ def _defaults(found: Mapping[str, Any], environ: Mapping[str, str]) -> dict[str,
         "docker_host": ("DOCKER_HOST" if engine else DEFAULT, engine),
         "concurrent": (DEFAULT, 4),
         "image_cache_gb": (DEFAULT, IMAGE_CACHE_BYTES / 1e9),
+        "protocol": (DEFAULT, None),
     }
 
 

@@ -21,6 +21,7 @@ from mechagym.store import Store
 from mechagym.tasks.folder import load_task
 from mechagym.tasks.model import Task
 from mechagym.verify.task_tests import TaskTests
+from mechagym.wiring import wrapper
 
 TEST_SH = """#!/bin/sh
 if [ -f /app/done.txt ]; then echo 1 > /logs/verifier/reward.txt
@@ -68,6 +69,7 @@ class Gym:
     script: Sequence[Action] = ()
     seen: list[tuple[str, EventBody]] = field(default_factory=list)
     watcher: Watch | None = None
+    protocol: str | None = None
 
     @property
     def url(self) -> str:
@@ -98,6 +100,7 @@ class Gym:
             rules=self.rules,
             pace=self.pace,
             budget=self.budget,
+            protocol=self.protocol,
         )
 
     async def run(self, tasks: Sequence[Task], config: JobConfig) -> JobReport:
@@ -118,6 +121,7 @@ class Gym:
             secrets=self.secrets,
             host_env=self.host_env,
             watch=self.watch,
+            make_wrapper=wrapper(self.protocol),
         )
 
     async def trial(self, task: Task, agent: str = "oracle", *, name: str = "job") -> TrialRecord:

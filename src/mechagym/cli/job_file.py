@@ -55,6 +55,7 @@ class JobEntry(_Strict):
     models: tuple[str, ...] = ()
     role_models: dict[str, str] = Field(default_factory=dict)
     repeats: int = 1
+    protocol: Literal["none", "testgen-v2"] | None = None
     sandbox: str | None = None
     engine: Literal["local", "ray"] = "local"
     budget: BudgetEntry = BudgetEntry()
@@ -131,6 +132,7 @@ def job_config(entry: JobEntry, settings: Settings) -> JobConfig:
         models=entry.models or (None,),
         role_models=entry.role_models,
         repeats=entry.repeats,
+        protocol=_protocol(entry, settings),
         sandbox=entry.sandbox or settings.sandbox,
         engine=entry.engine,
         budget=entry.budget.budget(),
@@ -154,6 +156,12 @@ def job_config(entry: JobEntry, settings: Settings) -> JobConfig:
             retries=entry.retries,
         ),
     )
+
+
+def _protocol(entry: JobEntry, settings: Settings) -> str | None:
+    """What the entry says, `none` too; else the settings."""
+    said = entry.protocol or settings.protocol
+    return None if said == "none" else said
 
 
 def _beside(file: Path, source: str) -> str:

@@ -156,6 +156,7 @@ async def run_shown(order: Order) -> JobReport:
                 begun=lambda taken: _begin(board, taken),
                 watch=screen.take,
                 access=access,
+                make_wrapper=wiring.wrapper(config.protocol),
             )
             return await run_job(config, order.tasks, parts, resuming=order.resuming)
 

@@ -41,6 +41,11 @@ what_options = together(
         shell_complete=models,
         help="Model: provider:name or an alias; for one role of an agent: actor=MODEL.",
     ),
+    click.option(
+        "--protocol",
+        type=click.Choice(["none", "testgen-v2"]),
+        help="testgen-v2: every agent is told to write its own tests first.",
+    ),
     click.option("-k", "--repeats", type=int, help="Trials of each task.  [default: 1]"),
     click.option("--name", metavar="JOB", help="The job's name.  [default: time and agent]"),
     click.option(

@@ -86,7 +86,8 @@ class Pace:
 class JobConfig:
     """One invocation of `run`.
 
-    `allow_unpriced`: a model without a price may be called, under a limit in tokens.
+    `allow_unpriced`: a model without a price may be called, under a limit in tokens. `protocol`:
+    by what the task of every agent is wrapped; such trials are never mixed with plain ones.
     """
 
     name: str
@@ -96,6 +97,7 @@ class JobConfig:
     models: tuple[str | None, ...] = (None,)
     role_models: Mapping[str, str] = field(default_factory=dict)
     repeats: int = 1
+    protocol: str | None = None
     sandbox: str = "auto"
     engine: str = "local"
     budget: Budget = Budget()
@@ -128,6 +130,8 @@ class JobConfig:
         }
         if self.role_models:  # left out where there are none: digests of before stay what they are
             binding["role_models"] = dict(self.role_models)
+        if self.protocol:
+            binding["protocol"] = self.protocol
         text = json.dumps(binding, sort_keys=True, separators=(",", ":"), default=str)
         return hashlib.sha256(text.encode()).hexdigest()
 

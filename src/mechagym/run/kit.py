@@ -12,6 +12,7 @@ from mechagym.records import TrialKey, TrialRecord
 from mechagym.run.access import Access
 from mechagym.run.config import AgentChoice, Pace, Rules
 from mechagym.run.images import Images
+from mechagym.run.wrapping import TaskWrapper
 from mechagym.sandbox.base import Sandbox
 from mechagym.store import Store
 from mechagym.tasks.model import Task
@@ -22,6 +23,7 @@ Watch = Callable[[str, EventBody], None]
 """Sees (subject, body) of every event as it happens, for a screen; must be quick and not fail."""
 
 MakeAgent = Callable[[AgentChoice, Task], Agent]
+MakeWrapper = Callable[[], TaskWrapper]
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -45,7 +47,8 @@ class Gates:
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Kit:
     """The parts. `host_env` is what `${VAR}` of a task is resolved from; `access` is the way to
-    models, None where no trial of the job needs one.
+    models, None where no trial of the job needs one; `make_wrapper` None: agents get their
+    instruction as it is.
     """
 
     sandbox: Sandbox
@@ -60,6 +63,7 @@ class Kit:
     host_env: Mapping[str, str]
     watch: Watch
     access: Access | None = None
+    make_wrapper: MakeWrapper | None = None
 
     def emitter(self, subject: str, try_number: int = 0) -> Emit:
         """An Emit into the store that the watcher sees too."""

@@ -18,7 +18,7 @@ from mechagym.run.engines.local import LocalEngine
 from mechagym.run.hostenv import asked_for, fill
 from mechagym.run.images import Images
 from mechagym.run.job import Job, JobReport
-from mechagym.run.kit import Gates, Kit, MakeAgent, Watch
+from mechagym.run.kit import Gates, Kit, MakeAgent, MakeWrapper, Watch
 from mechagym.run.purse import open_purse
 from mechagym.run.take import Taken, begin, resume
 from mechagym.sandbox.base import Sandbox
@@ -53,6 +53,7 @@ class Parts:
     begun: Callable[[Taken], None] = lambda _taken: None
     watch: Watch = ignore
     access: Access | None = None
+    make_wrapper: MakeWrapper | None = None
 
 
 async def run_job(
@@ -142,6 +143,7 @@ def _kit(config: JobConfig, parts: Parts, gates: Gates, *, store: Store, folder:
         host_env=parts.host_env,
         watch=parts.watch,
         access=parts.access,
+        make_wrapper=parts.make_wrapper,
     )
 
 

@@ -24,12 +24,13 @@ class TrialPlan:
     model: str | None
 
 
-def label(agent: AgentChoice, version: str) -> str:
+def label(agent: AgentChoice, version: str, protocol: str | None = None) -> str:
     """What an agent is called in records and tables: `name@version`, with its options if it has
-    any.
+    any; a wrapped one is `name+protocol@version`.
     """
     options = ",".join(f"{key}={value}" for key, value in sorted(agent.options.items()))
-    return f"{agent.name}@{version}" + (f"[{options}]" if options else "")
+    name = f"{agent.name}+{protocol}" if protocol else agent.name
+    return f"{name}@{version}" + (f"[{options}]" if options else "")
 
 
 def plan_trials(
@@ -44,7 +45,7 @@ def plan_trials(
     stand together.
     """
     ordered = sorted(tasks, key=lambda t: (t.environment.docker_image or "", t.task_id))
-    agents = [(agent, label(agent, version_of(agent))) for agent in config.agents]
+    agents = [(a, label(a, version_of(a), config.protocol)) for a in config.agents]
     cells = product(range(1, config.repeats + 1), ordered, agents, config.models)
     return tuple(
         TrialPlan(
@@ -79,7 +80,7 @@ def rejoin(
     results of two digests are never averaged.
     """
     by_task = {(task.dataset, task.name): task for task in tasks}
-    agents = {label(agent, version_of(agent)): agent for agent in config.agents}
+    agents = {label(a, version_of(a), config.protocol): a for a in config.agents}
     plans: list[TrialPlan] = []
     for key in keys:
         task = by_task.get((key.dataset, key.task))

@@ -36,15 +36,19 @@ from mechagym.run.plan import TrialPlan
 from mechagym.run.prepare import enforce_network, ready_step
 from mechagym.run.stint import Stint, let_work, told
 from mechagym.run.survey import survey
+from mechagym.run.wrapping import TaskWrapper, of_last_step
 from mechagym.sandbox.base import Box, NetworkPolicy
 from mechagym.tasks.model import Step
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Scene:
-    """Where the steps take place: all that they share. `enter` tells the clock of a phase."""
+    """Where the steps take place: all that they share. `number` is that of the try; `enter` tells
+    the clock of a phase.
+    """
 
     plan: TrialPlan
+    number: int
     kit: Kit
     folder: Path
     emit: Emit
@@ -93,11 +97,17 @@ class StepRunner:
         task = scene.plan.task
         folder = scene.folder / "steps" / step.name if task.multi_step else scene.folder
         wanted = with_convention(task.artifacts + step.artifacts)
+        wrapper = scene.kit.make_wrapper() if scene.kit.make_wrapper else None
+        instruction = step.instruction
+        if wrapper is not None:
+            instruction = await wrapper.wrap(instruction, box)
         before = await survey(box)
         scene.enter(Phase.AGENT)
-        stint = await self._work(step)
+        stint = await self._work(step, instruction)
         course.stints.append(stint)
         scene.enter(Phase.COLLECT)
+        if wrapper is not None:
+            await self._unwrap(wrapper, folder)
         await self._examiner.hooks(step, box, folder)
         after = await survey(box, [AGENT_LOGS, *(artifact.source for artifact in wanted)])
         depot = Depot(box=box, folder=folder, emit=scene.emit)
@@ -113,12 +123,25 @@ class StepRunner:
         outcome = outcome_of(stint.ending, verdict, stint.error)
         return StepRecord(name=step.name, outcome=outcome, verdict=verdict)
 
-    async def _work(self, step: Step) -> Stint:
+    async def _unwrap(self, wrapper: TaskWrapper, folder: Path) -> None:
+        """Have the wrapper out of the box before anything is judged, and keep what it says."""
+        scene = self._scene
+        events = await scene.kit.store.fold(
+            scene.plan.key.trial_id, lambda told: of_last_step(told, scene.number)
+        )
+        report, texts = await wrapper.unwrap(self._box, events)
+        for name, text in texts.items():
+            path = folder / "protocol" / name
+            path.parent.mkdir(parents=True, exist_ok=True)
+            path.write_text(text, encoding="utf-8")
+        scene.emit(report)
+
+    async def _work(self, step: Step, instruction: str) -> Stint:
         self._calls.clear()
         with self._lent() as loan:
-            return await self._worked(step, loan)
+            return await self._worked(step, instruction, loan)
 
-    async def _worked(self, step: Step, loan: Loan | None) -> Stint:
+    async def _worked(self, step: Step, instruction: str, loan: Loan | None) -> Stint:
         scene, agent, model = self._scene, self._agent, self._scene.plan.model
         timeout_s = self._timeout_s(step)
         self._patience = Patience(timeout_s)
@@ -127,7 +150,7 @@ class StepRunner:
         door = self._box.info.door
         borrower, access = self._borrower(timeout_s), scene.kit.access
         context = Context(
-            instruction=step.instruction,
+            instruction=instruction,
             box=leash,
             meter=self._meter,
             emit=self._heard,
@@ -147,7 +170,7 @@ class StepRunner:
             AgentStarted(
                 agent=agent.name,
                 version=agent.version,
-                instruction=step.instruction,
+                instruction=instruction,
                 model=model,
                 deadline_s=context.seconds_left,
             )

@@ -89,6 +89,7 @@ def stored_config(row: JobRow, asked: JobConfig | None = None, *, force: bool = 
                 "agents",
                 "models",
                 "role_models",
+                "protocol",
                 "repeats",
                 "sandbox",
                 "rules",

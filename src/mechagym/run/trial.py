@@ -93,6 +93,7 @@ class Try:
     def _scene(self) -> Scene:
         return Scene(
             plan=self._plan,
+            number=self._number,
             kit=self._kit,
             folder=self._kit.folder.try_dir(self._plan.key.trial_name, self._number),
             emit=self._emit,

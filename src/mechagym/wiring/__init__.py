@@ -14,6 +14,7 @@ from mechagym.wiring.agents import (
 )
 from mechagym.wiring.models import admission, catalogue, credentials, models_of, prices
 from mechagym.wiring.plugins import names
+from mechagym.wiring.protocols import wrapper
 from mechagym.wiring.sandboxes import AUTO, Chosen, made_sandbox, open_sandbox
 
 __all__ = [
@@ -35,4 +36,5 @@ __all__ = [
     "open_sandbox",
     "prices",
     "with_tools",
+    "wrapper",
 ]

@@ -22,6 +22,8 @@ def header(page: Page, config: JobConfig, tasks: Sequence[Task], chosen: Chosen)
     for probe in chosen.passed_over:
         page.note(Text(f"  {probe.backend} is not usable: {probe.reason}", style=YELLOW))
     page.note(f"  sandbox {chosen.sandbox.name} ({chosen.probe.isolation})")
+    if config.protocol:
+        page.note(f"  protocol {config.protocol}")
     page.note(f"  at once: {pace_text(config)}")
     if budget := budget_text(config):
         page.note(f"  budget: {budget}")

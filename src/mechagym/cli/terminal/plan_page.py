@@ -61,6 +61,7 @@ def plan_page(
                 "config_digest": config.digest,
                 "tasks": [{"task": t.task_id, "digest": t.digest} for t in tasks],
                 "agents": [agent.name for agent in config.agents],
+                "protocol": config.protocol,
                 "models": [model for model in config.models if model],
                 "trials": trials_of(config, len(tasks)),
                 "images": images,
@@ -73,6 +74,8 @@ def plan_page(
     page.line()
     page.line(f"{amount(config, len(tasks))}, {config.pace.trials} at once")
     page.line(f"agents: {', '.join(agent.name for agent in config.agents)}")
+    if config.protocol:
+        page.line(f"protocol: {config.protocol}")
     page.line(f"images to be had: {len(images)}")
     if worst.cost.models:
         page.line()

@@ -5,6 +5,7 @@
     expand_tests.py matrix.json --summary        what a reviewer is shown
     expand_tests.py matrix.json --diff           the tests that changed since the last review
     expand_tests.py matrix.json --review FILE    keep a reviewer's answer (JSON)
+    expand_tests.py matrix.json --run            run the tests; short, at most 60 lines
 
 It needs Python 3.8 and nothing else. The same matrix gives the same bytes; what was filled is never
 written over, so that a matrix may grow after a review.
@@ -17,16 +18,19 @@ import ast
 import hashlib
 import json
 import re
+import subprocess
 import sys
 from pathlib import Path
 from typing import Any
 
 TESTS = "test_matrix.py"
 REVIEWS = "reviews.jsonl"
+RUNNER = "runner.py"
 STUB = "not filled yet"
 MAX_REVIEWS = 5
 SUMMARY_CHARS = 4000
 DIFF_CHARS = 4000
+RUN_LINES = 60
 
 _THING = {
     "type": "object",
@@ -276,9 +280,37 @@ def _keep_review(folder: Path, file: str, text: str) -> int:
     return 0
 
 
+def manifest(text: str) -> str:
+    """What the runner is told: which tests there are, and where."""
+    names = [test.name for test in cases_in(text)]
+    tests = [{"test_id": name, "function": name, "file": TESTS} for name in names]
+    return json.dumps({"tests": tests})
+
+
+def _run(folder: Path, text: str) -> int:
+    """Run the tests by the runner that stands beside this file, and say how they did."""
+    (folder / "suite.json").write_text(manifest(text), "utf-8")
+    runner = str(Path(__file__).resolve().parent / RUNNER)
+    done = subprocess.run(
+        [sys.executable, "-B", runner, str(folder)], stdout=subprocess.PIPE, check=False
+    )
+    results = json.loads(done.stdout.decode("utf-8"))["tests"]
+    bad = [result for result in results if result["status"] != "passed"]
+    lines = [
+        _short(f"{test['name']}:{test.get('line') or ''} {test.get('message') or ''}", 300)
+        for test in bad
+    ]
+    more = [f"… {len(lines) - RUN_LINES + 2} more"] if len(lines) >= RUN_LINES else []
+    total = f"{len(results) - len(bad)} passed" + (f", {len(bad)} failed" if bad else "")
+    sys.stdout.write("\n".join([*lines[: RUN_LINES - 2], *more, total]) + "\n")
+    return 1 if bad or not results else 0
+
+
 def _answer(asked: Any, matrix: Any, text: str, folder: Path) -> int:
     if asked.review:
         return _keep_review(folder, asked.review, text)
+    if asked.run:
+        return _run(folder, text)
     if asked.stubs:
         names = stubs_of(text)
         sys.stdout.write("".join(name + "\n" for name in names))
@@ -300,7 +332,7 @@ def main(arguments: list[str]) -> int:
     parser = argparse.ArgumentParser(description="Make tests of a matrix.")
     parser.add_argument("matrix")
     modes = parser.add_mutually_exclusive_group()
-    for name in ("--stubs", "--summary", "--diff"):
+    for name in ("--stubs", "--summary", "--diff", "--run"):
         modes.add_argument(name, action="store_true")
     modes.add_argument("--review", metavar="FILE")
     asked = parser.parse_args(arguments)

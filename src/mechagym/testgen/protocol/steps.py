@@ -19,7 +19,7 @@ from mechagym.testgen.protocol.text import FOLDER, MATRIX
 
 State = Literal["held", "missing", "unknown"]
 
-_MODES = re.compile(r"--(?:stubs|summary|diff|review)\b")
+_MODES = re.compile(r"--(?:stubs|summary|diff|review|run)\b")
 _PASSED = re.compile(r"\b(\d+) passed\b")
 _BROKEN = re.compile(r"\b[1-9]\d* (?:failed|errors?)\b")
 _SCRATCH = ("/tmp", "/var/tmp", "/dev", "/proc", "/logs")  # noqa: S108 – paths of the box
@@ -245,8 +245,9 @@ def _runs_helper(deed: Deed) -> bool:
 
 def _runs_tests(deed: Deed) -> bool:
     command = deed.command or ""
-    runner = "pytest" in command or "runner.py" in command
-    return runner and (helper.TESTS in command or FOLDER in command)
+    if "expand_tests.py" in command and "--run" in command:
+        return True
+    return "pytest" in command and (helper.TESTS in command or FOLDER in command)
 
 
 def _is_green(deed: Deed) -> bool:

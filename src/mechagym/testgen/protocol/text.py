@@ -30,18 +30,15 @@ times.
 from the instruction and the inputs alone. `expand_tests.py {folder}/matrix.json --stubs` must \
 name none.
 5. ITERATE. Write the solution, run the tests, and mend the solution, not the tests, until all are \
-green after your last change. Run them with short output: {run}
+green after your last change: `python3 {folder}/expand_tests.py {folder}/matrix.json --run`.
 
 Never open `/tests` or `/solution`. Install nothing for the tests.
 """
 
 
-def wrap(instruction: str, input_files: Sequence[str], *, run: str) -> str:
-    """The instruction word for word, and the protocol after it: at most 3,500 characters more.
-
-    `run` is the command by which tests are run in this box.
-    """
-    return instruction + _AFTER.format(folder=FOLDER, inputs=_named(input_files), run=f"`{run}`")
+def wrap(instruction: str, input_files: Sequence[str]) -> str:
+    """The instruction word for word, and the protocol after it: at most 3,500 characters more."""
+    return instruction + _AFTER.format(folder=FOLDER, inputs=_named(input_files))
 
 
 def _named(paths: Sequence[str]) -> str:
