@@ -1,6 +1,7 @@
 """Ask a model for a value of a type, and get one or a `ModelError`."""
 
 import re
+from collections.abc import Callable
 from typing import TYPE_CHECKING, Any, TypeVar
 
 from mechagym.errors import ModelError
@@ -25,10 +26,12 @@ async def ask(
     shape: type[T],
     *,
     settings: "ModelSettings | None" = None,
+    check: Callable[[T], None] | None = None,
 ) -> T:
     """Ask for a value of `shape`, by the provider's strict mode where it has one.
 
-    A reply of another shape gets one more turn, with what is wrong with it. Raises ModelError with
+    `check` raises ValueError where a value of that shape will not do. A reply that does not fit
+    gets one more turn, with what is wrong with it. Raises ModelError with
     the reason `truncated` where the reply was cut at the output limit, `wrong_shape` where the
     second one is wrong too; and what the model itself raises.
     """
@@ -45,8 +48,10 @@ async def ask(
         )
         try:
             value: T = adapter(shape).validate_json(_text(reply, shape))
-        except ValidationError as error:
-            problem = _told(error)
+            if check is not None:
+                check(value)
+        except ValueError as error:  # pydantic's is one, too
+            problem = _told(error) if isinstance(error, ValidationError) else f"{error}. Mend it."
             said += [reply, ModelRequest.user_text_prompt(problem)]
         else:
             return value

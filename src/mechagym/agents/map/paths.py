@@ -24,7 +24,7 @@ _READS = r"""
 """
 _TARGETS = r"to | into | as | called | named | under"
 _CUE = re.compile(
-    rf"\b(?:(?P<no>(?:not|never|without|n't|n’t)\s+(?:\w+\s+)?(?:{_WRITES}))|(?P<write>{_WRITES})"
+    rf"\b(?:(?P<no>(?:not|never|without|n't|n’t)\s+(?:\w+\s+){{0,3}}?(?:{_WRITES}))|(?P<write>{_WRITES})"
     rf"|(?P<read>{_READS})|(?P<to>{_TARGETS}))\b",
     re.VERBOSE | re.IGNORECASE,
 )
