@@ -54,8 +54,8 @@ class Monitor(Protocol):
         ...
 
 
-MakeMonitor = Callable[[Box], Monitor]
-"""A monitor for a box: the trial's, or a fork of it."""
+MakeMonitor = Callable[[Box, int | None], Monitor]
+"""A monitor for a box: the trial's (None), or the fork of a candidate, by its index."""
 
 
 class Evaluator(Protocol):

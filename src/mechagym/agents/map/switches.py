@@ -1,7 +1,7 @@
 """What of the planner can be switched off, and between what else it can be chosen."""
 
 from collections.abc import Mapping
-from dataclasses import dataclass, fields
+from dataclasses import asdict, dataclass, fields
 from typing import Literal, get_args, get_type_hints
 
 OnOff = Literal["on", "off"]
@@ -20,6 +20,10 @@ class Switches:
     compaction: OnOff = "on"
     forced_verification: OnOff = "on"
     deadline_notes: OnOff = "on"
+
+    def as_text(self) -> dict[str, str]:
+        """Each by its name."""
+        return asdict(self)
 
 
 SWITCHES: Mapping[str, tuple[str, ...]] = {

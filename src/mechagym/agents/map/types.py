@@ -36,7 +36,8 @@ Rung = Literal[0, 1, 2, 3]
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Surroundings:
     """Where the work takes place. `helper` is our folder in the box: out of the model's reach, but
-    for `outputs` in it, where whole outputs are kept for it to read.
+    for `outputs` in it, where whole outputs are kept for it to read. `named`: absolute paths that
+    the instruction names.
     """
 
     instruction: str
@@ -44,6 +45,7 @@ class Surroundings:
     home: str
     user: str | None
     helper: str
+    named: tuple[str, ...] = ()
 
     @property
     def outputs(self) -> str:

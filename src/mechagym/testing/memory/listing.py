@@ -55,7 +55,7 @@ async def readlink(shell: Shell, argv: list[str]) -> int:
 
 
 async def stat_(shell: Shell, argv: list[str]) -> int:
-    """`stat [-L] -c FORMAT PATH…` with %f %s %Y %Z %n %a %F."""
+    """`stat [-L] -c FORMAT PATH…` with %f %s %Y %Z %z %i %n %a %F."""
     flags, paths, form = parted(argv, "c")
     status = 0
     for path in paths:
@@ -68,7 +68,8 @@ async def stat_(shell: Shell, argv: list[str]) -> int:
         when = str(int(node.mtime)) if isinstance(node, File) else "0"
         kind = _KINDS[type(node)][0]
         values = {"%f": f"{kind | node.mode:x}", "%a": f"{node.mode & 0o7777:o}", "%n": path}
-        values |= {"%s": str(size), "%Y": when, "%Z": when}
+        values |= {"%s": str(size), "%Y": when, "%Z": when, "%i": str(id(node))}
+        values |= {"%z": str(node.mtime) if isinstance(node, File) else "0"}
         await say(shell, re.sub("%[a-zA-Z]", lambda m: values.get(m[0], "?"), form) + "\n")  # noqa: B023
     return status
 
@@ -82,20 +83,23 @@ def walk(path: str, node: Node) -> Iterator[tuple[str, Node]]:
 
 
 async def find(shell: Shell, argv: list[str]) -> int:
-    """`find PATH… [-name P] [-type K] [( … -o … )] [-exec CMD {} +]`."""
+    """`find PATH… [-maxdepth N] TESTS [-exec CMD {} +]`, tests as `Tests` has them."""
     words = argv[1:]
     tests = next((i for i, w in enumerate(words) if w[0] in "-(!"), len(words))
     roots, rest = words[:tests] or ["."], words[tests:]
+    deepest = 99
+    if "-maxdepth" in rest:
+        at = rest.index("-maxdepth")
+        deepest = int(rest[at + 1])
+        del rest[at : at + 2]
     command: list[str] = []
     if "-exec" in rest:
         at = rest.index("-exec")
         rest, command = rest[:at], rest[at + 1 :]
-    found = [
-        path
-        for root in roots
-        for path, node in walk(root, shell.kernel.tree.find(shell.path(root), follow=False))
-        if _matches(path, node, rest)
-    ]
+    found: list[str] = []
+    for root in roots:
+        top = shell.kernel.tree.find(shell.path(root), follow=False)
+        found += _found(root, top, rest, deepest=deepest)
     if not command:
         return await say(shell, "".join(f"{path}\n" for path in found))
     if command[-1] == "+":
@@ -105,21 +109,65 @@ async def find(shell: Shell, argv: list[str]) -> int:
     return 0
 
 
-def _matches(path: str, node: Node, tests: list[str]) -> bool:
-    good, alternatives = True, []
-    words = [word for word in tests if word not in ("(", ")", "-xdev", "-print")]
-    while words:
-        match words:
-            case ["-o", *words]:
-                alternatives.append(good)
-                good = True
-            case ["-name", pattern, *words]:
-                good = good and fnmatchcase(posixpath.basename(path), pattern)
-            case ["-type", kind, *words]:
-                good = good and _KINDS[type(node)][1] == kind
+def _found(path: str, node: Node, tests: list[str], *, deepest: int) -> list[str]:
+    """The node and those below it that pass the tests; what is pruned is not looked into."""
+    look = Tests(path, node, [word for word in tests if word not in ("-xdev", "-print")])
+    found = [path] if look.hold() else []
+    if isinstance(node, Folder) and not look.pruned and deepest > 0:
+        for name in sorted(node.children):
+            below = posixpath.join(path, name)
+            found += _found(below, node.children[name], tests, deepest=deepest - 1)
+    return found
+
+
+class Tests:
+    """`-name P`, `-path P`, `-type K`, `-prune`, with `-o`, `!` and parentheses, of one node."""
+
+    __test__ = False
+
+    def __init__(self, path: str, node: Node, words: list[str]) -> None:
+        self._path, self._node, self._words = path, node, words
+        self.pruned = False
+
+    def hold(self) -> bool:
+        """Whether the rest of the words, up to a closing parenthesis, is true."""
+        good, some = True, False
+        while self._words:
+            match self._words.pop(0):
+                case ")":
+                    break
+                case "-o":
+                    good, some = True, some or good
+                    if some:
+                        self._skip()
+                        break
+                case word:
+                    good = self._one(word, live=good) and good
+        return some or good
+
+    def _one(self, word: str, *, live: bool) -> bool:
+        match word:
+            case "(":
+                return self.hold()
+            case "!":
+                return not self._one(self._words.pop(0), live=live)
+            case "-prune":
+                self.pruned = self.pruned or live
+                return True
+            case "-name":
+                return fnmatchcase(posixpath.basename(self._path), self._words.pop(0))
+            case "-path":
+                return fnmatchcase(self._path, self._words.pop(0))
+            case "-type":
+                return _KINDS[type(self._node)][1] == self._words.pop(0)
             case _:
-                raise fault(22, words[0])
-    return good or any(alternatives)
+                raise fault(22, word)
+
+    def _skip(self) -> None:
+        """Pass over what need not be tested: up to where this parenthesis closes."""
+        depth = 1
+        while self._words and depth:
+            depth += {"(": 1, ")": -1}.get(self._words.pop(0), 0)
 
 
 async def tar(shell: Shell, argv: list[str]) -> int:
