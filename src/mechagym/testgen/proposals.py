@@ -6,7 +6,7 @@ Screening is pure; the box has its say in `validity`.
 import re
 from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass, replace
-from typing import Literal
+from pathlib import PurePosixPath
 
 from mechagym.records.survey import Survey
 from mechagym.records.testgen import (
@@ -14,6 +14,7 @@ from mechagym.records.testgen import (
     ExpectedSource,
     GeneratedTest,
     InputFact,
+    Label,
     Provenance,
     Requirement,
     Role,
@@ -108,7 +109,7 @@ def screen(
 
 def reject(test: GeneratedTest, rule: Rule, reason: str) -> GeneratedTest:
     """The test, rejected; what says nothing is a stub."""
-    label: Literal["Stub"] | None = "Stub" if rule == "V2" else test.label
+    label: Label | None = "Stub" if rule == "V2" else test.label
     return replace(test, status="rejected", reject_rule=rule, reject_reason=reason, label=label)
 
 
@@ -129,7 +130,7 @@ def _test(proposal: Proposal, place: Numbered, ground: Ground) -> GeneratedTest:
         provenance=place.provenance,
         requirement_ids=tuple(r for r in dict.fromkeys(proposal.requirement_ids) if r in known),
         cells=tuple(cell for cell in dict.fromkeys(proposal.cells) if cell in cells),
-        input_source=_input_source(proposal, ground.facts),
+        input_source=_input_source(proposal, ground),
         expected_source=source,
         expected_output=proposal.expected_output,
         reasoning=(proposal.guard_reason or proposal.reasoning)[:2000],
@@ -137,20 +138,30 @@ def _test(proposal: Proposal, place: Numbered, ground: Ground) -> GeneratedTest:
     )
 
 
-def _input_source(proposal: Proposal, facts: Iterable[InputFact]) -> str | None:
+def _input_source(proposal: Proposal, ground: Ground) -> str | None:
     """Real inputs by the paths that the code reads; what is made up says so."""
-    by_path = {fact.path: fact for fact in facts}
+    by_path = {fact.path: fact for fact in ground.facts}
     claimed, _, rest = (proposal.input_source or "").partition("@")
     lines = f"#{rest.partition('#')[2]}" if "#" in rest else ""
-    used = [path for path in by_path if path in proposal.code]
+    used = [path for path in by_path if _reads(proposal.code, path, ground)]
     if claimed in by_path and (claimed in used or lines):
         return f"{claimed}@{by_path[claimed].sha256[:8]}{lines}"
+    if claimed == SYNTHETIC:
+        return SYNTHETIC
     if used:
         return f"{used[0]}@{by_path[used[0]].sha256[:8]}"
-    if claimed and claimed != SYNTHETIC:
+    if claimed:
         return proposal.input_source
-    made = "tmp_path" in proposal.code or "mktemp" in proposal.code or claimed == SYNTHETIC
-    return SYNTHETIC if made else None
+    return SYNTHETIC if "tmp_path" in proposal.code or "mktemp" in proposal.code else None
+
+
+def _reads(code: str, path: str, ground: Ground) -> bool:
+    """Whether code names the file, or a folder of inputs that it lies in."""
+    folder = str(PurePosixPath(path).parent)
+    workdir = ground.survey.workdir if ground.survey else "/"
+    inner = folder.startswith(workdir.rstrip("/") + "/")
+    quoted = (f'{folder}"', f"{folder}'", f"{folder}/", f"{folder} ")
+    return path in code or (inner and any(form in code for form in quoted))
 
 
 Fault = tuple[Rule, str] | None

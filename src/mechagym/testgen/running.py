@@ -11,6 +11,8 @@ from contextlib import AsyncExitStack, asynccontextmanager
 from dataclasses import dataclass, field, replace
 from pathlib import Path
 
+import anyio
+
 from mechagym.errors import BoxDied, SandboxError
 from mechagym.records.reports import CaseStatus, TestCase, TestReport
 from mechagym.records.survey import Survey
@@ -22,6 +24,7 @@ from mechagym.testgen.types import TestSuite
 
 TEST_TIMEOUT_S = 10.0
 _SPARE_S = 10.0
+_CLEAR_S = 10.0
 _NOT_FOUND = 127
 _STATE = r"""
 cd -- "$1" 2>/dev/null && find . -xdev \( -type f -o -type l -o -type d \) \
@@ -106,7 +109,8 @@ async def laid(box: Box, folder: str, suite: TestSuite) -> AsyncIterator[None]:
     try:
         yield
     finally:
-        await clear(box, folder)
+        with anyio.move_on_after(_CLEAR_S, shield=True):
+            await clear(box, folder)
 
 
 async def lay(box: Box, folder: str, suite: TestSuite) -> None:
