@@ -287,6 +287,9 @@ async def test_what_belongs_to_a_trial_goes_with_its_job(url: str):
             a_run(store.emitter(key.trial_id, try_number=1), f"tg-{number}")
         a_run(store.emitter("tg-own"), "tg-own", task_type="conversion")
         await store.flush()
+        row = await store.testgen.run("tg-1")
+        assert row is not None
+        assert (row.trial_id, row.task_id) == (key.trial_id, "bench/task-1")
         await store.remove_job(key.job_id)
         assert [row.run_id for row in await store.testgen.runs()] == ["tg-own"]
         assert await store.testgen.best_configs() == []

@@ -29,7 +29,7 @@ from mechagym.events import (
 )
 from mechagym.records import now, to_json
 from mechagym.store.blobs import Blobs
-from mechagym.store.tables import events
+from mechagym.store.tables import events, trials
 from mechagym.store.testgen_tables import (
     METRICS,
     TABLES,
@@ -107,6 +107,10 @@ def forget(connection: Connection, streams: Select[tuple[str]]) -> None:
 def _started(connection: Connection, subject: str, at: datetime, body: TestgenStart) -> None:
     keys = ("config_digest", "task_id", "task_digest", "task_type", "trial_id", "proposal_id")
     known = {name: getattr(body, name) for name in (*keys, "context")}
+    trial = connection.execute(select(trials).where(trials.c.id == subject)).first()
+    if trial is not None and body.trial_id is None:  # who runs within a trial does not know of it
+        task = f"{trial.dataset}/{trial.task}".lstrip("/")
+        known |= {"trial_id": trial.id, "task_id": task, "task_digest": trial.task_digest}
     _put(
         connection,
         runs,
