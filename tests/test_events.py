@@ -17,6 +17,7 @@ from mechagym.events import (
     BoxOpened,
     BudgetRaised,
     BudgetWarned,
+    CredentialExposed,
     EgressConnected,
     ErrorRaised,
     Event,
@@ -124,6 +125,7 @@ EXAMPLES: tuple[EventBody, ...] = (
     ModelSelected(
         role="builder", model="a:b", rule="chain", rationale="first", skipped=("c: off",)
     ),
+    CredentialExposed(agent="claude-code", target="/root/.claude/.credentials.json"),
     EgressConnected(host="pypi.org", port=443, verdict="allowed", sent_bytes=1),
     JobStarted(owner_pid=42, trials=10, resumed=True),
     JobEnded(state="cancelled"),

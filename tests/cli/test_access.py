@@ -16,6 +16,8 @@ from mechagym.llm.tape import TapeWriter, http_exchange
 from mechagym.run.access import Borrower
 from mechagym.run.config import AgentChoice, JobConfig, Rules, Sources
 from mechagym.run.lending import GatewayAccess
+from mechagym.run.logins import IN_BOX
+from mechagym.sandbox.base import Labels
 from tests.actors import make_task
 
 HAIKU = "anthropic:claude-haiku-4-5"
@@ -130,12 +132,28 @@ def test_an_agent_and_a_model_must_speak_alike(home, agent: str, model: str | No
         wiring.check_agents(wanted, [task], config.load())
 
 
-async def test_a_login_is_not_mounted_in_silence(home, monkeypatch):
+@pytest.mark.must("llm-12")
+@pytest.mark.parametrize("delivery", ["gateway", "mount"])
+async def test_a_login_is_put_into_the_boxes_of_its_agent_alone_and_where_asked_for(
+    home, monkeypatch, delivery: str
+):
     monkeypatch.setenv("CLAUDE_CODE_OAUTH_TOKEN", "oauth-token-1")
+    monkeypatch.setenv("ANTHROPIC_API_KEY", "sk-ant-1")
     monkeypatch.setenv("MECHAGYM_LLM__CREDENTIAL", "claude-code")
-    monkeypatch.setenv("MECHAGYM_LLM__DELIVERY", "mount")
-    with pytest.raises(ConfigError, match="cannot be mounted"):
-        await opened(job(home, HAIKU, agent="claude-code", budget=Budget(tokens=10)))
+    monkeypatch.setenv("MECHAGYM_LLM__DELIVERY", delivery)
+    settings = config.load()
+    wanted = job(home, HAIKU, agent="claude-code", budget=Budget(tokens=10))
+    async with wiring.open_access(wanted, settings, keys=wiring.credentials(settings)) as access:
+        assert access is not None
+        async with access.exposing("command", HAIKU, Labels()) as mounts:
+            assert mounts == ()
+        with access.lend(borrower("command", HAIKU, ("anthropic",))) as loan:
+            assert loan.endpoint("http://x").login is None
+        async with access.exposing("claude-code", HAIKU, Labels()) as mounts:
+            assert [mount.target for mount in mounts] == ([IN_BOX] if delivery == "mount" else [])
+        with access.lend(borrower("claude-code", HAIKU, ("anthropic",))) as loan:
+            expected = IN_BOX if delivery == "mount" else None
+            assert loan.endpoint("http://x").login == expected
 
 
 @pytest.mark.parametrize(

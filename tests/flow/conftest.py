@@ -59,22 +59,11 @@ class Host:
 
     async def run(self, *argv: str, job: str = "job", env: Mapping[str, str]) -> Done:
         """Run `mechagym run …` with nothing in its environment but what is given."""
-        cache = self.home / "cache"
-        cache.mkdir(exist_ok=True)
-        if not (cache / "tools").exists():
-            (cache / "tools").symlink_to(self.tools)
-        own = {
-            "PATH": os.environ["PATH"],
-            "HOME": str(self.home),
-            "MECHAGYM_CACHE_DIR": str(cache),
-            "MECHAGYM_DATA_DIR": str(self.home / "data"),
-            "MECHAGYM_JOBS_DIR": str(self.home / "jobs"),
-            "COLUMNS": "80",
-            **{name: os.environ[name] for name in INTERPRETER if name in os.environ},
-        }
         command = [sys.executable, "-m", "mechagym", "run", *argv, "--name", job]
         with anyio.fail_after(RUN_S):
-            ended = await anyio.run_process(command, env={**own, **env}, cwd=self.home, check=False)
+            ended = await anyio.run_process(
+                command, env=self.environment(env), cwd=self.home, check=False
+            )
         return Done(
             exit_code=ended.returncode,
             out=ended.stdout.decode(),
@@ -82,6 +71,23 @@ class Host:
             home=self.home,
             job=job,
         )
+
+    def environment(self, more: Mapping[str, str]) -> dict[str, str]:
+        """Folders of its own, and more."""
+        cache = self.home / "cache"
+        cache.mkdir(exist_ok=True)
+        if not (cache / "tools").exists():
+            (cache / "tools").symlink_to(self.tools)
+        return {
+            "PATH": os.environ["PATH"],
+            "HOME": str(self.home),
+            "MECHAGYM_CACHE_DIR": str(cache),
+            "MECHAGYM_DATA_DIR": str(self.home / "data"),
+            "MECHAGYM_JOBS_DIR": str(self.home / "jobs"),
+            "COLUMNS": "80",
+            **{name: os.environ[name] for name in INTERPRETER if name in os.environ},
+            **more,
+        }
 
 
 @pytest.fixture

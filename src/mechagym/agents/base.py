@@ -23,12 +23,15 @@ if TYPE_CHECKING:
 class Endpoint:
     """Where a program in the box reaches its model: `url` without a path, `model` as its provider
     calls it. The token is this try's: it opens nothing else, and nothing after the agent's time.
+
+    `login`: a file in the box by which the program is logged in; the token then goes beside it.
     """
 
     url: str
     token: str = field(repr=False)
     model: str
     dialect: Dialect
+    login: str | None = None
 
 
 OpenModel = Callable[[str, Meter | None], "Model"]

@@ -22,6 +22,7 @@ from mechagym.events.money import (
     AgentSpent,
     BudgetRaised,
     BudgetWarned,
+    CredentialExposed,
     EgressConnected,
     ModelAnswered,
     ModelFailed,
@@ -115,6 +116,7 @@ EventBody = (
     | ModelFailed
     | ModelRefused
     | ModelSelected
+    | CredentialExposed
     | EgressConnected
     | JobStarted
     | JobEnded
@@ -183,6 +185,7 @@ __all__ = [
     "BudgetRaised",
     "BudgetWarned",
     "CheckOp",
+    "CredentialExposed",
     "EgressConnected",
     "Emit",
     "ErrorRaised",

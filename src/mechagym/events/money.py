@@ -123,6 +123,17 @@ class ModelSelected:
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
+class CredentialExposed:
+    """A login was put where an agent can read it, since somebody asked for that. `target`: the
+    file in the box.
+    """
+
+    agent: str
+    target: str
+    kind: Literal["credential_exposed"] = "credential_exposed"
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
 class EgressConnected:
     """A connection that a box asked of the egress proxy, when it was over."""
 

@@ -17,6 +17,9 @@ from mechagym.llm.credentials import Credential
 from mechagym.llm.secret import Secret
 from mechagym.records import now
 
+SCOPES = ("user:inference",)
+"""What a login must be good for; without, Claude Code takes it for none."""
+
 OAUTH_BETA = "oauth-2025-04-20"
 KEYCHAIN_ITEM = "Claude Code-credentials"
 KEYCHAIN_S = 5.0
@@ -86,6 +89,17 @@ class ClaudeLogin:
             yield _parsed(text, str(path), "file")
         if self.platform == "darwin" and (text := _keychain()):
             yield _parsed(text, KEYCHAIN_ITEM, "keychain")
+
+
+def as_file(login: Credential) -> bytes:
+    """A login as Claude Code keeps it, with nothing in it to renew it by."""
+    ends = login.expires_at
+    told = {
+        "accessToken": login.secret.reveal(),
+        "expiresAt": int(ends.timestamp() * 1000) if ends else None,
+        "scopes": SCOPES,
+    }
+    return json.dumps({"claudeAiOauth": told}).encode()
 
 
 def _keychain() -> str:

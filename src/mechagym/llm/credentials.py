@@ -22,6 +22,9 @@ COMMAND_S = 10.0
 CLAUDE_CODE = "claude-code"
 """The one agent that a login of Claude Code serves."""
 
+TOKEN_HEADER = "x-mechagym-token"  # noqa: S105 – a name
+"""Brings the token of a trial where a login takes the place of a key in the usual headers."""
+
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Credential:

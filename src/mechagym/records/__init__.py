@@ -202,6 +202,7 @@ class TryRecord:
     """One try of a trial, ended. `number` counts from 1.
 
     `agent_metadata` is what the agent said of itself beside its claim, its own cost figure say.
+    `credential_exposed`: a login lay in its box, where the agent could read it.
     """
 
     number: int
@@ -217,6 +218,7 @@ class TryRecord:
     turns: int | None = None
     claim: str | None = None
     agent_metadata: dict[str, Json] = field(default_factory=dict)
+    credential_exposed: bool = False
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)

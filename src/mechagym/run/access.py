@@ -7,7 +7,7 @@ model of the trial, and nothing more. It is dead before anything is collected or
 
 import math
 from collections.abc import Callable
-from contextlib import AbstractContextManager
+from contextlib import AbstractAsyncContextManager, AbstractContextManager
 from dataclasses import dataclass
 from typing import Protocol
 
@@ -17,23 +17,33 @@ from mechagym.agents.base import Endpoint, ModelFacts, OpenModel
 from mechagym.budget import Meter
 from mechagym.events import Emit, EventBody, ModelRefused
 from mechagym.llm.providers import Dialect
-from mechagym.sandbox.base import Door
+from mechagym.sandbox.base import Door, Labels, Mount
 
 GRACE_S = 30.0
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Loan:
-    """What an agent is lent. `end` makes the token worthless and ends its calls; twice is fine."""
+    """What an agent is lent. `end` makes the token worthless and ends its calls; twice is fine.
+
+    `login`: where in its box the login lies that was put there (see `exposing`).
+    """
 
     token: str
     model: str
     dialect: Dialect
     end: Callable[[], None]
+    login: str | None = None
 
     def endpoint(self, door: str) -> Endpoint:
         """As the agent sees it. `door`: the address inside of its box."""
-        return Endpoint(url=door, token=self.token, model=self.model, dialect=self.dialect)
+        return Endpoint(
+            url=door,
+            token=self.token,
+            model=self.model,
+            dialect=self.dialect,
+            login=self.login,
+        )
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -67,6 +77,16 @@ class Access(Protocol):
 
     def lend(self, borrower: Borrower) -> AbstractContextManager[Loan]:
         """Lend until the end of the body at the latest."""
+        ...
+
+    def exposing(
+        self, agent: str, model: str, labels: Labels
+    ) -> AbstractAsyncContextManager[tuple[Mount, ...]]:
+        """What else a box must show to an agent, as long as this lasts: a login that is to be
+        mounted, for whom the settings say so.
+
+        Raises ConfigError where it has expired.
+        """
         ...
 
     def opener(self, borrower: Borrower, aside: Emit) -> OpenModel:

@@ -1,20 +1,25 @@
 """Access to models: by this process's gateway, a grant per loan and gone with it, or in process."""
 
-from collections.abc import Iterator, Mapping
-from contextlib import contextmanager
+from collections.abc import AsyncIterator, Iterator, Mapping
+from contextlib import asynccontextmanager, contextmanager
 from dataclasses import replace
+from functools import partial
 from typing import TYPE_CHECKING
+
+import anyio.to_thread
 
 from mechagym.agents.base import ModelFacts, OpenModel
 from mechagym.budget import Meter
 from mechagym.errors import ConfigError
 from mechagym.events import Emit
 from mechagym.llm.bounds import CallRequest
+from mechagym.llm.claude_login import as_file
 from mechagym.llm.gateway import Gateway, Grant
 from mechagym.llm.names import ModelName
 from mechagym.llm.providers import Dialect
 from mechagym.run.access import Borrower, Loan
-from mechagym.sandbox.base import Door
+from mechagym.run.logins import IN_BOX, Logins
+from mechagym.sandbox.base import Door, Labels, Mount
 
 if TYPE_CHECKING:
     from pydantic_ai.models import Model
@@ -30,11 +35,19 @@ class GatewayAccess:
     """See `Access`."""
 
     def __init__(
-        self, models: "Models", gateway: Gateway, *, roles: Mapping[str, str] | None = None
+        self,
+        models: "Models",
+        gateway: Gateway,
+        *,
+        roles: Mapping[str, str] | None = None,
+        logins: Logins | None = None,
     ) -> None:
-        """`roles`: those that have a model of their own."""
+        """`roles`: those that have a model of their own. `logins`: where to put the files of logins
+        that are mounted into boxes; None: all stay here.
+        """
         self._models, self._gateway = models, gateway
         self._roles = roles or {}
+        self._logins = logins
 
     @property
     def door(self) -> Door:
@@ -45,14 +58,15 @@ class GatewayAccess:
         """Whether the meter could hold one call of the model, however short."""
         name = ModelName.of(model)
         ledger = self._models.ledger(meter, lambda _: None, door="gateway")
-        return not ledger.needs_count(CallRequest(model=name, body_bytes=0))
+        return ledger.affords(CallRequest(model=name, body_bytes=0))
 
     @contextmanager
     def lend(self, borrower: Borrower) -> Iterator[Loan]:
         """Lend one model. Raises ConfigError where a box cannot speak with its provider."""
         name = ModelName.of(borrower.model)
         ledger = self._models.ledger(borrower.meter, borrower.emit, door="gateway")
-        if self._models.credentials.logs_in(self._models.provider(name), borrower.agent):
+        by_login = self._by_login(name, borrower.agent)
+        if by_login:
             ledger = replace(ledger, billed=False)
         shown = self._shown(name)
         token = self._gateway.grant(
@@ -70,11 +84,30 @@ class GatewayAccess:
             model=shown,
             dialect=self._dialect(name, borrower),
             end=lambda: self._gateway.revoke(token),
+            login=IN_BOX if by_login and self._logins else None,
         )
         try:
             yield loan
         finally:
             loan.end()
+
+    @asynccontextmanager
+    async def exposing(
+        self, agent: str, model: str, labels: Labels
+    ) -> AsyncIterator[tuple[Mount, ...]]:
+        """The file of a login for the one agent that has one, where files are wanted."""
+        name = ModelName.of(model)
+        if self._logins is None or not self._by_login(name, agent):
+            yield ()
+            return
+        get = partial(self._models.credentials.get, self._models.provider(name), agent=agent)
+        login = await anyio.to_thread.run_sync(get)
+        assert login is not None
+        with self._logins.shown(as_file(login), labels) as mount:
+            yield (mount,)
+
+    def _by_login(self, name: ModelName, agent: str) -> bool:
+        return self._models.credentials.logs_in(self._models.provider(name), agent)
 
     def opener(self, borrower: Borrower, aside: Emit) -> OpenModel:
         """What opens models for an agent in our process."""

@@ -5,7 +5,8 @@ Whatever happens a record comes out; a cancel writes its record too and goes on 
 """
 
 import os
-from contextlib import AsyncExitStack
+from collections.abc import AsyncIterator
+from contextlib import AsyncExitStack, asynccontextmanager
 from dataclasses import replace
 from datetime import datetime
 
@@ -16,6 +17,7 @@ from mechagym.errors import AgentSetupError, LimitRefused
 from mechagym.events import (
     BoxClosed,
     BoxOpened,
+    CredentialExposed,
     ErrorRaised,
     ImageProgressed,
     TryEnded,
@@ -27,6 +29,7 @@ from mechagym.run.clock import PhaseClock
 from mechagym.run.grade import combine
 from mechagym.run.hostenv import fill, resolve
 from mechagym.run.kit import Kit
+from mechagym.run.logins import check_readers
 from mechagym.run.outcome import Ending, cause, error_record, outcome_of
 from mechagym.run.plan import TrialPlan
 from mechagym.run.prepare import ready_folders
@@ -50,6 +53,7 @@ class Try:
         self._box: BoxInfo | None = None
         self._error: BaseException | None = None
         self._spend = Spend()
+        self._exposed = False
 
     async def run(self) -> TryRecord:
         """Carry the try through. Raises only a cancel, and that after its record is written."""
@@ -77,6 +81,7 @@ class Try:
         await self._have(spec.image)
         self._clock.enter(Phase.START)
         async with AsyncExitStack() as stack:
+            spec = await stack.enter_async_context(self._with_login(agent, spec))
             async with kit.gates.starts:
                 box = await stack.enter_async_context(kit.sandbox.open(spec))
             stack.callback(self._clock.enter, Phase.CLOSE)
@@ -119,6 +124,19 @@ class Try:
             raise LimitRefused(f"{sandbox.name} cannot run {task.task_id}: {'; '.join(lacks)}")
         return spec
 
+    @asynccontextmanager
+    async def _with_login(self, agent: Agent, spec: BoxSpec) -> AsyncIterator[BoxSpec]:
+        """The spec with the login that its agent is to find in the box, if any is mounted."""
+        access, model = self._kit.access, self._plan.model
+        if access is None or model is None or spec.door is None:
+            yield spec
+            return
+        async with access.exposing(agent.name, model, spec.labels) as mounts:
+            for mount in mounts:
+                self._exposed = True
+                self._emit(CredentialExposed(agent=agent.name, target=mount.target))
+            yield replace(spec, mounts=(*spec.mounts, *mounts))
+
     def _agent(self) -> Agent:
         """The agent; the solution's environment is filled in for the one agent that uses it."""
         plan, task = self._plan, self._plan.task
@@ -142,6 +160,8 @@ class Try:
             raise LimitRefused(
                 f"the box's isolation is {box.info.isolation}, at least {least} is asked for"
             )
+        if self._exposed:
+            check_readers(box.info, self._plan.task)
 
     async def _prepare(self, agent: Agent, box: Box) -> None:
         await ready_folders(box)
@@ -174,6 +194,7 @@ class Try:
             spend=self._spend,
             turns=sum(turns) if turns else None,
             claim=results[-1].claim if results else None,
+            credential_exposed=self._exposed,
             agent_metadata={k: v for result in results for k, v in result.metadata.items()},
         )
         self._emit(TryEnded(record=record))

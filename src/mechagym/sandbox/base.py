@@ -63,10 +63,14 @@ Image = RegistryImage | BuildImage | HostRoot
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Mount:
-    """A read-only folder of the host, for agent tools. Never over the image's workdir."""
+    """A read-only folder or file of the host. Never over the image's workdir.
+
+    `private`: a file that only its owner may read: the box's root may too, and nobody else.
+    """
 
     source: Path
     target: str
+    private: bool = False
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)

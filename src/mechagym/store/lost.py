@@ -8,6 +8,7 @@ from datetime import datetime, timedelta
 
 from mechagym.events import (
     BoxOpened,
+    CredentialExposed,
     Event,
     ModelRequested,
     PhaseEnded,
@@ -54,6 +55,7 @@ def end_of(number: int, started_at: datetime, events: Sequence[Event]) -> TryEnd
         phases=tuple(phases),
         box=box,
         error=DIED,
+        credential_exposed=any(isinstance(event.body, CredentialExposed) for event in events),
         spend=sum(under_way.values(), spend),
     )
     return TryEnded(record=record)

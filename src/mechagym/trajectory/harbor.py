@@ -209,6 +209,7 @@ def _agent_result(record: TrialRecord, events: Sequence[Event]) -> Dict:
             "claim": record.counted.claim,
             "agent": record.counted.agent_metadata,
             "imputed_usd": record.spend.imputed_nano / 1e9,
+            "credential_exposed": any(one.credential_exposed for one in record.tries),
         },
     }
 

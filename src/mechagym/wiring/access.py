@@ -10,6 +10,8 @@ from mechagym.llm.credentials import Credentials
 from mechagym.llm.tape import TapeWriter
 from mechagym.run.access import Access
 from mechagym.run.config import JobConfig
+from mechagym.run.logins import Logins
+from mechagym.sandbox.base import ReapScope
 from mechagym.wiring.agents import calls_models
 from mechagym.wiring.models import catalogue, models_of, prices
 
@@ -28,6 +30,7 @@ async def open_access(
     `tell` hears at the end what of a tape nobody played.
     Raises ConfigError (no key, an unreadable file of prices), PriceUnknown.
     """
+    logins_of(settings).sweep(ReapScope())
     callers = [choice.name for choice in config.agents if calls_models(choice.name)]
     names = models_of(config)
     if not callers or not names:
@@ -50,18 +53,19 @@ async def open_access(
         for name, caller in product(names, callers)
     ]
     _check_limits(config, by_login=any(logins))
-    if any(logins) and settings.llm.delivery == "mount":
-        raise ConfigError(
-            "a login cannot be mounted into boxes yet",
-            remedy='leave `delivery` at "gateway": the login then stays outside of the box',
-        )
     models.billed = not all(logins)
     for name, caller in product(names, callers):
         models.check(name, agent=caller)
+    mounted = logins_of(settings) if settings.llm.delivery == "mount" else None
     async with models, open_gateway(models) as gateway:
-        yield GatewayAccess(models, gateway, roles=config.role_models)
+        yield GatewayAccess(models, gateway, roles=config.role_models, logins=mounted)
     for line in models.unplayed():
         tell(line)
+
+
+def logins_of(settings: Settings) -> Logins:
+    """Where the files of logins stand that boxes are shown."""
+    return Logins(settings.data_dir / "logins")
 
 
 def _check_limits(config: JobConfig, *, by_login: bool) -> None:

@@ -12,6 +12,7 @@ from mechagym.agents.installed.claude_stream import ClaudeStream
 from mechagym.agents.installed.commandline import LOGS, Command, needed
 from mechagym.agents.installed.mounted import MountedAgent
 from mechagym.agents.installed.tools import Tool
+from mechagym.llm.credentials import TOKEN_HEADER
 
 CLAUDE_CODE = Tool(
     name="claude-code",
@@ -48,6 +49,8 @@ class ClaudeCodeAgent(MountedAgent):
         for option in self.more_options:
             if option in self.options:
                 argv += [f"--{option.replace('_', '-')}", self.options[option]]
+        if endpoint.login:
+            argv = ["sh", "-c", _LOGGED_IN, endpoint.login, *argv]
         return Command(
             argv=tuple(argv), env=_env(endpoint), stdin=context.instruction.encode("utf-8")
         )
@@ -57,14 +60,24 @@ class ClaudeCodeAgent(MountedAgent):
         return ClaudeStream()
 
 
+# the folder of sessions is collected: the login itself must not be in it
+_LOGGED_IN = """
+mkdir -p "$CLAUDE_CONFIG_DIR" && ln -sf "$0" "$CLAUDE_CONFIG_DIR/.credentials.json" && exec "$@"
+"""
+
+
 def _env(endpoint: Endpoint) -> Mapping[str, str]:
     models = (
         *("ANTHROPIC_MODEL", "ANTHROPIC_SMALL_FAST_MODEL", "CLAUDE_CODE_SUBAGENT_MODEL"),
         *(f"ANTHROPIC_DEFAULT_{size}_MODEL" for size in ("HAIKU", "SONNET", "OPUS")),
     )
+    if endpoint.login:  # a key would go before it
+        token = {"ANTHROPIC_CUSTOM_HEADERS": f"{TOKEN_HEADER}: {endpoint.token}"}
+    else:
+        token = {"ANTHROPIC_API_KEY": endpoint.token}
     return {
         "ANTHROPIC_BASE_URL": endpoint.url,
-        "ANTHROPIC_API_KEY": endpoint.token,
+        **token,
         **dict.fromkeys(models, endpoint.model),
         "CLAUDE_CONFIG_DIR": f"{LOGS}/sessions",
         "CLAUDE_CODE_DISABLE_NONESSENTIAL_TRAFFIC": "1",

@@ -50,6 +50,8 @@ def _facts(job: JobRow, trial: TrialRow, record: TrialRecord | None) -> Iterator
     spend = record.spend
     if spend.usage.tokens or spend.billed_nano:
         yield "cost", Text(f"{money(spend.cost_usd)}, {tokens(spend.usage.tokens)} tokens")
+    if any(one.credential_exposed for one in record.tries):
+        yield "login", Text("lay in the box, where the agent could read it", style=YELLOW)
     if record.counted.claim:
         yield "claim", Text(record.counted.claim[:MESSAGE_CHARS])
     yield "folder", Text(f"{job.folder}/{key.trial_name}")

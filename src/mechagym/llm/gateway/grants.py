@@ -14,6 +14,7 @@ import anyio
 
 from mechagym.llm.calls import Ledger
 from mechagym.llm.catalogue import ModelInfo
+from mechagym.llm.credentials import TOKEN_HEADER
 from mechagym.llm.gateway.refusals import MODEL, TOKEN, Refused
 from mechagym.llm.names import ModelName
 from mechagym.llm.providers import Dialect
@@ -98,7 +99,7 @@ class Grants:
                 scope.cancel()
 
     def admit(self, headers: Iterable[tuple[bytes, bytes]]) -> Admitted:
-        """Find who asks, by either of the headers that SDKs use. Raises Refused."""
+        """Find who asks, by a header that SDKs use or by our own. Raises Refused."""
         for presented in _presented(headers):
             admitted = self._admitted.get(_digest(presented))
             if admitted and hmac.compare_digest(presented, admitted.token.value):
@@ -110,6 +111,7 @@ def _presented(headers: Iterable[tuple[bytes, bytes]]) -> list[str]:
     read: Mapping[bytes, Callable[[bytes], bytes]] = {
         b"x-api-key": bytes.strip,
         b"authorization": lambda value: value.removeprefix(b"Bearer").strip(),
+        TOKEN_HEADER.encode(): bytes.strip,
     }
     found = [read[name](value) for name, value in headers if name in read]
     return [value.decode("ascii") for value in found if value.isascii()]

@@ -4,7 +4,7 @@ from collections.abc import Iterable, Mapping
 from contextlib import suppress
 from email.utils import parsedate_to_datetime
 
-from mechagym.llm.credentials import Credential
+from mechagym.llm.credentials import TOKEN_HEADER, Credential
 from mechagym.llm.gateway.refusals import Headers
 from mechagym.llm.providers import Dialect, Provider
 from mechagym.records import now
@@ -23,7 +23,9 @@ HOP_BY_HOP = frozenset(
     }
 )
 _OURS = frozenset({b"host", b"content-length", b"accept-encoding", b"expect"})
-_CREDENTIALS = frozenset({b"authorization", b"x-api-key", b"api-key", b"x-goog-api-key"})
+_CREDENTIALS = frozenset(
+    {b"authorization", b"x-api-key", b"api-key", b"x-goog-api-key", TOKEN_HEADER.encode()}
+)
 _ACCOUNT = frozenset(
     {
         b"cookie",

@@ -176,7 +176,7 @@ class Instance:
             self.groups = cgroups.create(self.box_id, self.spec.limits, self.plant.groups)
         main, self._spare = self._main, self._spare = Pipes(), Pipes()
         given = [*main.theirs, *self._spare.theirs]
-        shown = [syscalls.detached(path) for path in self._mounts] if os.getuid() == 0 else []
+        shown = self._shown() if os.getuid() == 0 else []
         request = {**self._request(), "stdio": len(given), "detached": len(shown)}
         disk = self._folder.disk
         given += [disk.mount] if disk else []
@@ -203,6 +203,14 @@ class Instance:
         )
         await self.network.use(self.spec.network)
         return main
+
+    def _shown(self) -> list[int]:
+        """The mounts, for a keeper who could not reach them; the box's root owns private ones."""
+        for mount in self.spec.mounts:
+            if mount.private:
+                owner = self.plant.keeper.owner
+                os.chown(mount.source, owner, owner, follow_symlinks=False)
+        return [syscalls.detached(path) for path in self._mounts]
 
     async def _disk(self) -> Disk | None:
         size_mb, disks = self.spec.limits.storage_mb, self.plant.disks
@@ -261,6 +269,7 @@ class Instance:
             "flatten": _layers(self.flatten),
             "trees": [{"target": t.target, "bases": t.bases} for t in self.rootfs.trees],
             "mounts": self._mounts,
+            "private": [n for n, mount in enumerate(self.spec.mounts) if mount.private],
             "lay": {}
             if self.lineage
             else first_files(self.hostname or self.box_id, self.spec.network),

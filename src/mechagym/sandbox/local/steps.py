@@ -67,7 +67,10 @@ def start(request: Request, files: list[int]) -> Answer:
     mount_trees(box, request)
     for number, source in enumerate(request["mounts"]):
         place = f"{box}/mount{number}"
-        Path(place).mkdir()
+        if number in request["private"]:
+            Path(place).touch()
+        else:
+            Path(place).mkdir()
         if shown:
             syscalls.attach(shown[number], place)
         else:
