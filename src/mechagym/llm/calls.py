@@ -13,7 +13,7 @@ from types import TracebackType
 from typing import Literal, Self
 
 from mechagym.budget import Hold, Meter
-from mechagym.errors import BudgetError, PriceUnknown
+from mechagym.errors import BudgetError, BudgetExhausted, PriceUnknown
 from mechagym.events import (
     Emit,
     EventBody,
@@ -67,16 +67,18 @@ class Ledger:
         Raises PriceUnknown or BudgetExhausted; then nothing may be sent.
         """
         try:
-            price = self._price(request)
-            bound = self._bound(request)
-            limit = self._output_limit(request, price, bound=bound)
-            held = self._worst(request, price, bound=bound, limit=limit)
-            hold = self.meter.reserve(held, turns=self.turns)
+            return self.tried(request)
         except BudgetError as error:
             self.emit(
                 ModelRefused(model=str(request.model), reason=error.reason, message=error.message)
             )
             raise
+
+    def tried(self, request: CallRequest) -> "Call":
+        """The same, but a refusal is nobody's to know yet: it is not the last word."""
+        price = self._price(request)
+        limit, held = self._bounded(request, price)
+        hold = self.meter.reserve(held, turns=self.turns)
         call = Call(self, request=request, price=price, hold=hold, output_limit=limit)
         self.emit(
             ModelRequested(
@@ -91,16 +93,13 @@ class Ledger:
         )
         return call
 
-    def needs_count(self, request: CallRequest) -> bool:
-        """Whether `open` would refuse this for want of money, which a true count may prevent."""
+    def affords(self, request: CallRequest) -> bool:
+        """Whether there is money for this, at least with a lower output limit."""
         try:
-            price = self._price(request)
-            bound = self._bound(request)
-            limit = self._output_limit(request, price, bound=bound)
-            held = self._worst(request, price, bound=bound, limit=limit)
+            _, held = self._bounded(request, self._price(request))
         except PriceUnknown:
-            return False
-        return request.counted is None and not self.meter.fits(held, turns=self.turns)
+            return True  # which is told when it is opened
+        return self.meter.fits(held, turns=self.turns)
 
     def spend(self, usage: Usage, price: Price | None) -> Spend:
         """What a usage costs in both ledgers; without a price only its tokens are known."""
@@ -121,6 +120,12 @@ class Ledger:
 
     def _bound(self, request: CallRequest) -> int:
         return self.bounds.bound(request, self.catalogue.find(request.model).context_window)
+
+    def _bounded(self, request: CallRequest, price: Price | None) -> tuple[int, Spend]:
+        """The output limit, and the worst case with it."""
+        bound = self._bound(request)
+        limit = self._output_limit(request, price, bound=bound)
+        return limit, self._worst(request, price, bound=bound, limit=limit)
 
     def _worst(self, request: CallRequest, price: Price | None, *, bound: int, limit: int) -> Spend:
         usage = Usage(input=bound, output=limit, web_searches=request.searches)
@@ -302,6 +307,11 @@ async def open_counted(
 
     Raises as `Ledger.open` does.
     """
-    if ledger.needs_count(request):
-        request = replace(request, counted=await count())
+    try:
+        return ledger.tried(request)
+    except PriceUnknown:
+        pass
+    except BudgetExhausted:
+        if request.counted is None:
+            request = replace(request, counted=await count())
     return ledger.open(request)

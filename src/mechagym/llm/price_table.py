@@ -87,9 +87,10 @@ class PriceFile(BaseModel):
     def entry(self, model: ModelName) -> Entry | None:
         """The entry of a model: by its id, else by the longest pattern that fits."""
         name = str(model)
-        fitting = [key for key in self.models if key == name or fnmatchcase(name, key)]
-        best = max(fitting, key=lambda key: (key == name, len(key)), default=None)
-        return self.models[best] if best is not None else None
+        if (entry := self.models.get(name)) is not None:
+            return entry
+        fitting = [key for key in self.models if fnmatchcase(name, key)]
+        return self.models[max(fitting, key=len)] if fitting else None
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)

@@ -136,16 +136,14 @@ class Connection:
         Raises Refused, LeftError.
         """
         try:
-            with anyio.fail_at(self._due):
-                while True:
-                    event = self._http.next_event()
-                    if event is not h11.NEED_DATA:
-                        return event if isinstance(event, h11.Event) else None
+            while (event := self._http.next_event()) is h11.NEED_DATA:
+                with anyio.fail_at(self._due):
                     if self._http.they_are_waiting_for_100_continue:
                         await self._send(h11.InformationalResponse(status_code=100, headers=[]))
                     await self._receive()
-                    if self._client_left:
-                        raise LeftError
+                if self._client_left:
+                    raise LeftError
+            return event if isinstance(event, h11.Event) else None
         except TimeoutError:
             raise Refused(TOO_SLOW, f"the request was not whole within {REQUEST_S:g} s") from None
         except h11.RemoteProtocolError as error:

@@ -6,7 +6,7 @@ side by side, and an agent that asks once more, get what is theirs.
 
 import json
 from collections.abc import AsyncIterator
-from contextlib import asynccontextmanager
+from contextlib import AbstractAsyncContextManager, asynccontextmanager
 from dataclasses import dataclass, field
 from pathlib import Path
 
@@ -31,14 +31,14 @@ class ScriptingUpstream:
     upstream: Upstream
     _scripts: dict[str, list[ScriptedReply]] = field(default_factory=dict, init=False)
 
-    @asynccontextmanager
-    async def send(self, outbound: Outbound) -> AsyncIterator[Answer]:
+    def send(self, outbound: Outbound) -> AbstractAsyncContextManager[Answer]:
         """Answer once. Raises UpstreamError, also where the script is over."""
-        if outbound.model.provider == SCRIPTED:
-            yield await self._say(outbound)
-        else:
-            async with self.upstream.send(outbound) as answer:
-                yield answer
+        ours = outbound.model.provider == SCRIPTED
+        return self._saying(outbound) if ours else self.upstream.send(outbound)
+
+    @asynccontextmanager
+    async def _saying(self, outbound: Outbound) -> AsyncIterator[Answer]:
+        yield await self._say(outbound)
 
     async def _say(self, outbound: Outbound) -> "_Said":
         name = outbound.model.name

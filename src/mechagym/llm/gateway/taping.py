@@ -6,7 +6,7 @@ is taken for the one that it does: callers name the tape then.
 
 import json
 from collections.abc import AsyncIterator, Callable
-from contextlib import asynccontextmanager
+from contextlib import AbstractAsyncContextManager, asynccontextmanager
 from dataclasses import dataclass, field, replace
 from time import monotonic
 
@@ -101,14 +101,14 @@ class PlayingUpstream:
     opener: Callable[[str], Player]
     _players: dict[str, Player] = field(default_factory=dict, init=False)
 
-    @asynccontextmanager
-    async def send(self, outbound: Outbound) -> AsyncIterator[Answer]:
+    def send(self, outbound: Outbound) -> AbstractAsyncContextManager[Answer]:
         """Answer once. Raises UpstreamError, also where a tape has no such exchange."""
-        if outbound.model.provider == REPLAY:
-            yield self._play(outbound)
-        else:
-            async with self.upstream.send(outbound) as answer:
-                yield answer
+        ours = outbound.model.provider == REPLAY
+        return self._playing(outbound) if ours else self.upstream.send(outbound)
+
+    @asynccontextmanager
+    async def _playing(self, outbound: Outbound) -> AsyncIterator[Answer]:
+        yield self._play(outbound)
 
     def _play(self, outbound: Outbound) -> "_Played":
         name = outbound.model.name
