@@ -1,14 +1,15 @@
 """Runs generated tests inside a box, one process each, and says how they did in one line of JSON.
 
-usage: runner.py FOLDER [--only ID,ID] [--reverse] [--timeout S] [--total S] [--watch DIR]
+usage: runner.py FOLDER [--only ID,ID] [--passes N] [--timeout S] [--total S] [--watch DIR]
 
 Standard library, Python 3.8 or newer; no pytest is needed: `pytest.raises`, `approx` and `mark` and
-`tmp_path` are here too. With --watch what a test changes below DIR is told and undone. The report:
+`tmp_path` are here too. With --watch what a test changes below DIR is told and undone. Of several
+passes every second one goes backwards; the first is told as `tests`, the others as `again`:
 
     {"runner": "mechagym", "version": 1, "exit_code": 1, "duration_s": 0.2, "tests": [
       {"name": "T001", "function": "test_T001_x", "status": "failed", "file": "test_existence.py",
        "line": 12, "expected": "3", "actual": "2", "message": "…", "exception": "AssertionError",
-       "duration_ms": 31.0, "timed_out": false, "changed": []}]}
+       "duration_ms": 31.0, "timed_out": false, "changed": []}], "again": []}
 """
 
 from __future__ import annotations
@@ -304,38 +305,51 @@ class Workspace:
         os.chmod(path, stat.S_IMODE(mode))  # noqa: PTH101
 
 
-def chosen(folder: Path, only: str, *, backwards: bool) -> list[dict[str, Any]]:
+def chosen(folder: Path, only: str) -> list[dict[str, Any]]:
     """The tests of the manifest that are to run, in order."""
     listed = json.loads((folder / "suite.json").read_text("utf-8"))["tests"]
     wanted = set(only.split(",")) if only else None
-    tests = [test for test in listed if wanted is None or test["test_id"] in wanted]
-    return tests[::-1] if backwards else tests
+    return [test for test in listed if wanted is None or test["test_id"] in wanted]
 
 
 def run_all(options: argparse.Namespace) -> dict[str, Any]:
-    """Run the tests one after the other; past the total time the rest has failed."""
+    """Run all passes; the exit code is that of the first."""
     folder = Path(options.folder)
     began = time.monotonic()
     workspace = Workspace(options.watch) if options.watch else None
-    results = []
-    for test in chosen(folder, options.only, backwards=options.reverse):
-        left = options.total - (time.monotonic() - began)
-        if left <= 0:
-            place = {"name": test["test_id"], "function": test["function"], "file": test["file"]}
-            why = "the suite's time was over"
-            results.append({**place, "status": "failed", "exception": "Died", "message": why})
-            continue
-        result = run_test(folder, test, min(options.timeout, left))
-        result["changed"] = workspace.restore() if workspace else []
-        results.append(result)
-    passed = bool(results) and all(result["status"] == "passed" for result in results)
+    tests = chosen(folder, options.only)
+    passes = [
+        run_pass(options, tests[::-1] if number % 2 else tests, workspace)
+        for number in range(options.passes)
+    ]
+    passed = bool(passes[0]) and all(result["status"] == "passed" for result in passes[0])
     return {
         "runner": "mechagym",
         "version": VERSION,
         "exit_code": 0 if passed else 1,
         "duration_s": round(time.monotonic() - began, 3),
-        "tests": results,
+        "tests": passes[0],
+        "again": passes[1:],
     }
+
+
+def run_pass(
+    options: argparse.Namespace, tests: list[dict[str, Any]], workspace: Workspace | None
+) -> list[dict[str, Any]]:
+    """Run the tests one after the other; past the total time the rest has failed."""
+    deadline = time.monotonic() + options.total
+    results = []
+    for test in tests:
+        left = deadline - time.monotonic()
+        if left > 0:
+            result = run_test(Path(options.folder), test, min(options.timeout, left))
+            result["changed"] = workspace.restore() if workspace else []
+        else:
+            place = {"name": test["test_id"], "function": test["function"], "file": test["file"]}
+            why = "the suite's time was over"
+            result = {**place, "status": "failed", "exception": "Died", "message": why}
+        results.append(result)
+    return results
 
 
 def main() -> int:
@@ -345,7 +359,7 @@ def main() -> int:
     parser = argparse.ArgumentParser()
     parser.add_argument("folder")
     parser.add_argument("--only", default="")
-    parser.add_argument("--reverse", action="store_true")
+    parser.add_argument("--passes", type=int, default=1)
     parser.add_argument("--timeout", type=float, default=10.0)
     parser.add_argument("--total", type=float, default=math.inf)
     parser.add_argument("--watch", default="")

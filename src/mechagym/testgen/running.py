@@ -58,10 +58,13 @@ class Ran:
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class RunOptions:
-    """`only` None: all. `watch`: the folder in which changes are told, and by Python undone."""
+    """`only` None: all. `watch`: the folder in which changes are told, and by Python undone.
+
+    Of several `passes` every second one goes backwards; `total_s` is for each.
+    """
 
     only: tuple[str, ...] | None = None
-    backwards: bool = False
+    passes: int = 1
     test_timeout_s: float = TEST_TIMEOUT_S
     total_s: float = 120.0
     watch: str = ""
@@ -124,9 +127,18 @@ async def lay(box: Box, folder: str, suite: TestSuite) -> None:
 
 
 async def run_laid(box: Box, folder: str, suite: TestSuite, options: RunOptions) -> Runs:
-    """Run a suite that lies in the box. Raises SandboxError."""
+    """Run a suite that lies in the box, once. Raises SandboxError."""
+    return (await run_passes(box, folder, suite, options))[0]
+
+
+async def run_passes(
+    box: Box, folder: str, suite: TestSuite, options: RunOptions
+) -> tuple[Runs, ...]:
+    """Run it `options.passes` times on the same state. Raises SandboxError."""
     if suite.runner == "sh":
-        return await _run_checks(box, folder, suite, options)
+        tests = [t for t in suite.tests if options.only is None or t.test_id in options.only]
+        orders = [tests[::-1] if number % 2 else tests for number in range(options.passes)]
+        return tuple([await _run_checks(box, folder, order, options) for order in orders])
     only = [] if options.only is None else [f"--only={','.join(options.only)}"]
     argv = [
         "sh",
@@ -136,25 +148,27 @@ async def run_laid(box: Box, folder: str, suite: TestSuite, options: RunOptions)
         f"{folder}/{RUNNER}",
         folder,
         *only,
-        *(["--reverse"] if options.backwards else []),
+        f"--passes={options.passes}",
         f"--timeout={options.test_timeout_s}",
         f"--total={options.total_s}",
         f"--watch={options.watch}",
     ]
-    limits = ExecOptions(timeout_s=options.total_s + _SPARE_S, limit_bytes=8 * MIB)
-    result = await box.exec(argv, limits)
-    return read_runs(result.text, result.stderr.decode("utf-8", "replace"))
+    time_s = options.total_s * options.passes + _SPARE_S
+    result = await box.exec(argv, ExecOptions(timeout_s=time_s, limit_bytes=8 * MIB))
+    runs = read_runs(result.text, result.stderr.decode("utf-8", "replace"))
+    return runs if len(runs) == options.passes else runs[:1] * options.passes
 
 
-def read_runs(text: str, stderr: str = "") -> Runs:
-    """Read the runner's report."""
+def read_runs(text: str, stderr: str = "") -> tuple[Runs, ...]:
+    """Read the runner's report: a value for each pass, one that says so if it cannot be read."""
     try:
         report = json.loads(text.strip().splitlines()[-1])
-        rows = report["tests"]
-        return Runs(tests=tuple(map(_ran, rows)), duration_s=float(report["duration_s"]))
+        passes = [report["tests"], *report.get("again", [])]
+        duration_s = float(report["duration_s"]) / len(passes)
+        return tuple(Runs(tests=tuple(map(_ran, rows)), duration_s=duration_s) for rows in passes)
     except (ValueError, KeyError, TypeError, IndexError) as error:
         said = (stderr or text).strip()[-300:]
-        return Runs(fault=f"the runner's report cannot be read ({error!r}): {said}")
+        return (Runs(fault=f"the runner's report cannot be read ({error!r}): {said}"),)
 
 
 def _ran(row: dict[str, object]) -> Ran:
@@ -183,13 +197,14 @@ def _ran(row: dict[str, object]) -> Ran:
     )
 
 
-async def _run_checks(box: Box, folder: str, suite: TestSuite, options: RunOptions) -> Runs:
+async def _run_checks(
+    box: Box, folder: str, tests: Sequence[GeneratedTest], options: RunOptions
+) -> Runs:
     """Run checks of sh one by one; an exit code of 0 is a pass."""
-    tests = [t for t in suite.tests if options.only is None or t.test_id in options.only]
     left = options.total_s
     ran: list[Ran] = []
     before = await _state_of(box, options.watch)
-    for test in reversed(tests) if options.backwards else tests:
+    for test in tests:
         result = await _run_check(box, folder, test, min(options.test_timeout_s, max(left, 0.1)))
         after = await _state_of(box, options.watch)
         changed = tuple(sorted(before ^ after))

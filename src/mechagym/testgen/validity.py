@@ -12,7 +12,16 @@ from mechagym.events import Emit, TestgenResult
 from mechagym.records.testgen import Category, GeneratedTest, Occasion
 from mechagym.sandbox.base import Box, ExecOptions
 from mechagym.testgen.proposals import Ground, reject
-from mechagym.testgen.running import TEST_TIMEOUT_S, Ran, RunOptions, Runs, aside, laid, run_laid
+from mechagym.testgen.running import (
+    TEST_TIMEOUT_S,
+    Ran,
+    RunOptions,
+    Runs,
+    aside,
+    laid,
+    run_laid,
+    run_passes,
+)
 from mechagym.testgen.suite import freeze
 from mechagym.testgen.types import TestSuite
 
@@ -80,7 +89,9 @@ async def judge(bench: Bench, tests: Sequence[GeneratedTest]) -> tuple[Generated
         return tuple(tests)
     suite = _unfrozen(tried, bench)
     async with aside(bench.box) as box, laid(box, bench.folder, suite):
-        runs = [await _run(bench, box, suite, ordinal) for ordinal in (1, 2, 3)]
+        runs = await _run(bench, box, suite, passes=3)
+        for ordinal, run in enumerate(runs):
+            bench.tell(run, "repeat" if ordinal else "untouched", ordinal or 1)
         empty = await _on_empty(bench, box, suite)
     found = {test.test_id: _judged(test, runs, empty, bench.ground) for test in tried}
     return tuple(found.get(test.test_id, test) for test in tests)
@@ -93,7 +104,9 @@ async def judge_together(bench: Bench, tests: Sequence[GeneratedTest]) -> tuple[
         return tuple(tests)
     suite = _unfrozen(kept, bench)
     async with aside(bench.box) as box, laid(box, bench.folder, suite):
-        runs = [await _run(bench, box, suite, ordinal) for ordinal in (4, 5)]
+        runs = await _run(bench, box, suite, passes=2)
+    for ordinal, run in enumerate(runs, start=3):
+        bench.tell(run, "repeat", ordinal)
     found: dict[str, GeneratedTest] = {}
     for test in kept:
         expected = "passed" if test.role == "guard" else "failed"
@@ -113,17 +126,11 @@ def _unfrozen(tests: Sequence[GeneratedTest], bench: Bench) -> TestSuite:
     return freeze(shown, runner=bench.ground.runner, survey_digest=None, config_digest="")
 
 
-async def _run(bench: Bench, box: Box, suite: TestSuite, ordinal: int) -> Runs:
-    """One run on the untouched state; every second one in another order."""
-    options = RunOptions(
-        backwards=ordinal % 2 == 0,
-        watch=bench.watched,
-        total_s=TEST_TIMEOUT_S * (len(suite.tests) + 1),
-    )
-    runs = await run_laid(box, bench.folder, suite, options)
-    first = ordinal == 1
-    bench.tell(runs, "untouched" if first else "repeat", 1 if first else ordinal - 1)
-    return runs
+async def _run(bench: Bench, box: Box, suite: TestSuite, *, passes: int) -> tuple[Runs, ...]:
+    """Runs on the untouched state, every second one in another order."""
+    total_s = TEST_TIMEOUT_S * (len(suite.tests) + 1)
+    options = RunOptions(passes=passes, watch=bench.watched, total_s=total_s)
+    return await run_passes(box, bench.folder, suite, options)
 
 
 async def _on_empty(bench: Bench, box: Box, suite: TestSuite) -> Runs | None:
