@@ -37,6 +37,11 @@ def is_due(messages: "Sequence[ModelMessage]", window_tokens: int | None) -> boo
     return window_tokens is not None and tokens_of(messages) > COMPACT_AT * window_tokens
 
 
+def can_shrink(messages: "Sequence[ModelMessage]") -> bool:
+    """Whether anything stands before the last calls."""
+    return _tail_start(messages) > 1
+
+
 async def compacted(
     messages: "tuple[ModelMessage, ...]", *, window_tokens: int, summarise: Summarise, stated: str
 ) -> Compacted:

@@ -6,7 +6,7 @@ from collections.abc import Callable, Sequence
 from dataclasses import dataclass, replace
 from typing import TYPE_CHECKING
 
-from mechagym.agents.map.compaction import SUMMARY_TOKENS, compacted, is_due
+from mechagym.agents.map.compaction import SUMMARY_TOKENS, can_shrink, compacted, is_due
 from mechagym.agents.map.handover import ALL_CHARS, handover
 from mechagym.agents.map.judge import evaluation_told
 from mechagym.agents.map.messages import CHARS_PER_TOKEN, answer, opening
@@ -94,8 +94,8 @@ class Conversation:
             await self.shorten(state)
 
     async def shorten(self, state: ExecutionState) -> bool:
-        """Shorten it now; False where that is switched off. Raises ModelError, BudgetError."""
-        if not self._compacts:
+        """Shorten it now; False where that is off, or of no use. Raises ModelError, BudgetError."""
+        if not self._compacts or not can_shrink(self.messages):
             return False
         done = await compacted(
             self.messages,

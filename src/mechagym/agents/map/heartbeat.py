@@ -13,7 +13,7 @@ EVERY_S = 30.0
 
 @asynccontextmanager
 async def beating(
-    emit: Emit, beat: Callable[[], MapHeartbeat], *, every_s: float = EVERY_S
+    emit: Emit, beat: Callable[[], MapHeartbeat], *, every_s: float
 ) -> AsyncIterator[None]:
     """Beat as long as the body runs."""
 

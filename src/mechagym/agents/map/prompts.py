@@ -1,8 +1,7 @@
 """The texts that the planner says to its model. General advice alone: nothing here knows a task."""
 
 SYSTEM = """\
-You work alone on a task in a machine of your own, by tools. You get the task, then what is known \
-of the machine, then a plan.
+You work alone on a task in a machine of your own, by tools.
 
 Rules:
 - Nobody answers questions. Decide yourself, and never wait for input.

@@ -10,10 +10,10 @@ from typing import TYPE_CHECKING
 
 import anyio
 
+from mechagym.agents.map import heartbeat
 from mechagym.agents.map.actor import is_too_long
 from mechagym.agents.map.base import Checks
 from mechagym.agents.map.gate import self_passed
-from mechagym.agents.map.heartbeat import beating
 from mechagym.agents.map.result import progress_of, since
 from mechagym.agents.map.site import Site
 from mechagym.agents.map.types import ExecutionState, MapResult, StopReason
@@ -62,9 +62,9 @@ class Run:
             await self._end()
 
     async def _in_time(self, work: Callable[[], Awaitable[None]]) -> StopReason:
-        left_s = self._site.clock.left_s
+        emit, left_s = self._site.context.emit, self._site.clock.left_s
         with anyio.move_on_after(None if left_s == math.inf else left_s) as time_left:
-            async with beating(self._site.context.emit, self._beat):
+            async with heartbeat.beating(emit, self._beat, every_s=heartbeat.EVERY_S):
                 await work()
         if time_left.cancelled_caught or self.loop is None:
             return "deadline"

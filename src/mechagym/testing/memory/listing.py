@@ -110,9 +110,9 @@ async def find(shell: Shell, argv: list[str]) -> int:
 
 
 def _found(path: str, node: Node, tests: list[str], *, deepest: int) -> list[str]:
-    """The node and those below it that pass the tests; what is pruned is not looked into."""
+    """The node and those below it that pass the tests; what is pruned is left out whole."""
     look = Tests(path, node, [word for word in tests if word not in ("-xdev", "-print")])
-    found = [path] if look.hold() else []
+    found = [path] if look.hold() and not look.pruned else []
     if isinstance(node, Folder) and not look.pruned and deepest > 0:
         for name in sorted(node.children):
             below = posixpath.join(path, name)

@@ -62,7 +62,8 @@ def _script(roots: list[str], without: str) -> str:
     prune = rf"\( {caches} -o -path {shlex.quote(without)} \) -prune"
     words = " ".join(map(shlex.quote, roots))
     return f"""
-deep= ; set --
+deep=''
+set --
 for root in {words}; do
   if [ "$root" = / ]; then deep=1; elif [ -e "$root" ]; then set -- "$@" "$root"; fi
 done
