@@ -1,6 +1,8 @@
 """`mechagym doctor` and `clean`: what works is told, what does not has a remedy."""
 
 import json
+import subprocess
+import sys
 
 import anyio
 import pytest
@@ -13,6 +15,7 @@ from mechagym.sandbox.base import HostRoot, Probe
 from mechagym.sandbox.local import LocalSandbox
 from mechagym.sandbox.selftest import Line
 from mechagym.testing.conformance import sandbox as conformance
+from tests.run.test_logins import HOLDER
 from tests.sandbox.local_parts import needs_parts
 
 
@@ -74,6 +77,21 @@ def test_clean_of_a_clean_host_touches_nothing(cli, monkeypatch):
     result = cli("clean", "--dry-run", "--json")
     assert result.exit_code == 0, result.output
     assert isinstance(json.loads(result.stdout), list)
+
+
+@pytest.mark.must("llm-12")
+def test_clean_takes_away_the_login_that_a_killed_process_left(cli, home, monkeypatch):
+    monkeypatch.setenv("DOCKER_HOST", "unix:///nowhere.sock")
+    logins = load().data_dir / "logins"
+    argv = [sys.executable, "-c", HOLDER, str(logins)]
+    with subprocess.Popen(argv, stdout=subprocess.PIPE) as holder:
+        assert holder.stdout is not None
+        holder.stdout.readline()
+        assert str(logins) not in cli("clean", "--dry-run").stdout
+        holder.kill()
+    assert f"would remove folder {logins}/" in cli("clean", "--dry-run").stdout
+    assert f"removed folder {logins}/" in cli("clean").stdout
+    assert list(logins.iterdir()) == []
 
 
 @pytest.mark.live

@@ -22,6 +22,7 @@ SUITES = (
     "sandbox/test_local_forks.py",
     "sandbox/test_local_host_base.py",
     "sandbox/test_local_network.py",
+    "sandbox/test_private_mounts.py",
 )
 
 pytestmark = [

@@ -31,7 +31,7 @@ if TYPE_CHECKING:
 @json_option
 @with_settings()
 def clean(settings: "Settings", *, as_json: bool, **scope: Any) -> None:
-    """Remove what dead processes of ours left: boxes, networks, mounts, folders.
+    """Remove what dead processes of ours left: boxes, networks, mounts, folders, logins.
 
     Only what carries our label and whose owner is dead or expired is touched, on every backend
     that is usable here. With --images also images and unpacked root file systems that we built or
@@ -69,7 +69,7 @@ async def _sweep(settings: "Settings", scope: "ReapScope") -> "list[Removed]":
     from mechagym.errors import MechagymError
     from mechagym.sandbox.detect import probed
 
-    removed: list[Removed] = []
+    removed: list[Removed] = wiring.logins_of(settings).sweep(scope)
     for name in wiring.names("sandbox"):
         try:
             async with wiring.made_sandbox(name, settings) as sandbox:

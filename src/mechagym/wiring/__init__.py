@@ -2,7 +2,7 @@
 way. One module for each kind of thing that is made.
 """
 
-from mechagym.wiring.access import open_access
+from mechagym.wiring.access import logins_of, open_access
 from mechagym.wiring.agents import (
     agent_factory,
     agent_version,
@@ -27,6 +27,7 @@ __all__ = [
     "catalogue",
     "check_agents",
     "credentials",
+    "logins_of",
     "made_sandbox",
     "make_agent",
     "models_of",
