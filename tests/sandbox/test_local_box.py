@@ -6,7 +6,6 @@ import os
 import subprocess
 import sys
 import time
-from collections.abc import AsyncIterator
 from contextlib import suppress
 from pathlib import Path
 
@@ -16,26 +15,12 @@ import pytest
 from mechagym.errors import BoxDied, LimitRefused, SandboxError
 from mechagym.sandbox.base import ExecOptions, Mount, NetworkPolicy, unenforced
 from mechagym.sandbox.local import LocalSandbox, cgroups
-from tests.sandbox.local_parts import folders, host_spec, limited, loops, needs_parts, text
+from tests.sandbox.local_parts import folders, host_spec, limited, loops, text
 
 pytestmark = pytest.mark.live
 IS_ROOT = os.getuid() == 0
 HAS_GROUPS = bool(cgroups.parents())
 PROJECT = Path(__file__).parent.parent.parent
-
-
-@pytest.fixture(scope="session")
-def cache(tmp_path_factory: pytest.TempPathFactory) -> Path:
-    needs_parts()
-    return tmp_path_factory.mktemp("cache")
-
-
-@pytest.fixture
-async def sandbox(cache: Path) -> AsyncIterator[LocalSandbox]:
-    sandbox = LocalSandbox(cache=cache)
-    yield sandbox
-    await sandbox.aclose()
-    assert folders(cache) == set()
 
 
 async def test_the_probe_says_what_was_tried(sandbox):

@@ -34,11 +34,6 @@ class Offline(Rig):
         return replace(super().spec, network=NOTHING)
 
 
-@pytest.fixture(scope="session")
-def cache(tmp_path_factory: pytest.TempPathFactory) -> Path:
-    return tmp_path_factory.mktemp("cache")
-
-
 @pytest.fixture(scope="session", params=runtime.RUNTIMES)
 async def rig(cache: Path, request: pytest.FixtureRequest) -> AsyncIterator[Rig]:
     needs_parts()

@@ -1,9 +1,7 @@
 """Forks of local boxes: equal at the moment, apart afterwards, cheap, deep, and nothing left."""
 
 import time
-from collections.abc import AsyncIterator
 from contextlib import AsyncExitStack
-from pathlib import Path
 from typing import TYPE_CHECKING
 
 import anyio
@@ -11,28 +9,13 @@ import pytest
 
 from mechagym.errors import SandboxError
 from mechagym.sandbox.base import ExecOptions, Limits
-from mechagym.sandbox.local import LocalSandbox
 from mechagym.sandbox.local.box import MAX_LAYERS
-from tests.sandbox.local_parts import folders, host_spec, needs_parts, text
+from tests.sandbox.local_parts import folders, host_spec, text
 
 if TYPE_CHECKING:
     from mechagym.sandbox.local.box import LocalBox
 
 pytestmark = pytest.mark.live
-
-
-@pytest.fixture(scope="session")
-def cache(tmp_path_factory: pytest.TempPathFactory) -> Path:
-    needs_parts()
-    return tmp_path_factory.mktemp("cache")
-
-
-@pytest.fixture
-async def sandbox(cache: Path) -> AsyncIterator[LocalSandbox]:
-    sandbox = LocalSandbox(cache=cache)
-    yield sandbox
-    await sandbox.aclose()
-    assert folders(cache) == set()
 
 
 async def test_a_fork_is_equal_and_apart(sandbox):

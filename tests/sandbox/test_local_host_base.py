@@ -5,15 +5,14 @@ it.
 import os
 import shutil
 import socket
-from collections.abc import AsyncIterator
 from pathlib import Path
 
 import pytest
 
 from mechagym.errors import ImageError
 from mechagym.sandbox.base import BoxSpec, HostRoot
-from mechagym.sandbox.local import LocalSandbox, skeleton
-from tests.sandbox.local_parts import NOTHING, folders, host_spec, needs_parts, text
+from mechagym.sandbox.local import skeleton
+from tests.sandbox.local_parts import NOTHING, host_spec, text
 
 pytestmark = pytest.mark.live
 SENSITIVE = [
@@ -46,20 +45,6 @@ SENSITIVE = [
     "/boot/vmlinuz",
     "/.dockerenv",
 ]
-
-
-@pytest.fixture(scope="session")
-def cache(tmp_path_factory: pytest.TempPathFactory) -> Path:
-    needs_parts()
-    return tmp_path_factory.mktemp("cache")
-
-
-@pytest.fixture
-async def sandbox(cache: Path) -> AsyncIterator[LocalSandbox]:
-    sandbox = LocalSandbox(cache=cache)
-    yield sandbox
-    await sandbox.aclose()
-    assert folders(cache) == set()
 
 
 @pytest.mark.must("sandbox-7")

@@ -9,7 +9,7 @@ import os
 import stat
 import subprocess
 import tarfile
-from collections.abc import AsyncIterator, Iterator, Sequence
+from collections.abc import Iterator, Sequence
 from pathlib import Path
 
 import pytest
@@ -17,7 +17,7 @@ import pytest
 from mechagym.errors import ImageError, NoSpace
 from mechagym.sandbox.base import BoxSpec, BuildImage, HostRoot, RegistryImage
 from mechagym.sandbox.local import LocalSandbox
-from tests.sandbox.local_parts import NOTHING, engine_image, folders, needs_parts, text
+from tests.sandbox.local_parts import NOTHING, engine_image, text
 
 pytestmark = pytest.mark.live
 LISTING = (
@@ -26,20 +26,6 @@ LISTING = (
     " ! -path /.dockerenv ! -path /etc/mtab"
     " -printf '%p %y %m %U:%G %n %l %T@\\n' | sort"
 )
-
-
-@pytest.fixture(scope="session")
-def cache(tmp_path_factory: pytest.TempPathFactory) -> Path:
-    needs_parts()
-    return tmp_path_factory.mktemp("cache")
-
-
-@pytest.fixture
-async def sandbox(cache: Path) -> AsyncIterator[LocalSandbox]:
-    sandbox = LocalSandbox(cache=cache)
-    yield sandbox
-    await sandbox.aclose()
-    assert folders(cache) == set()
 
 
 def spec(reference: str, **changes: object) -> BoxSpec:

@@ -6,7 +6,7 @@ import random
 import shutil
 import signal
 import subprocess
-from collections.abc import AsyncIterator, Iterator
+from collections.abc import Iterator
 from contextlib import contextmanager
 from dataclasses import dataclass
 from pathlib import Path
@@ -15,29 +15,16 @@ import anyio
 import pytest
 
 from mechagym.sandbox.base import Labels, ReapScope
-from mechagym.sandbox.local import LocalSandbox, bundle, cgroups
+from mechagym.sandbox.local import bundle, cgroups
 from mechagym.sandbox.owner import owner_labels
 from tests.sandbox.crash import controllers, is_alive
-from tests.sandbox.local_parts import folders, host_spec, needs_parts, text
+from tests.sandbox.local_parts import folders, host_spec, text
 
 pytestmark = [pytest.mark.live, pytest.mark.alone]
 DRIVER = Path(__file__).parent / "local_crash_driver.py"
 KILLS, BOXES = 50, 8
 ROUNDS, AT_ONCE = 1_000, 4
 FOLDERS = ("boxes", "layers", "images", "locks")
-
-
-@pytest.fixture(scope="session")
-def cache(tmp_path_factory: pytest.TempPathFactory) -> Path:
-    needs_parts()
-    return tmp_path_factory.mktemp("cache")
-
-
-@pytest.fixture
-async def sandbox(cache: Path) -> AsyncIterator[LocalSandbox]:
-    sandbox = LocalSandbox(cache=cache)
-    yield sandbox
-    await sandbox.aclose()
 
 
 def inits(cache: Path) -> set[int]:

@@ -4,16 +4,15 @@ door.
 
 import socket
 import threading
-from collections.abc import AsyncIterator, Iterator
+from collections.abc import Iterator
 from http.server import BaseHTTPRequestHandler, HTTPServer
-from pathlib import Path
 from typing import TYPE_CHECKING
 
 import pytest
 
 from mechagym.sandbox.base import NetworkPolicy
 from mechagym.sandbox.local import LocalSandbox, runtime
-from tests.sandbox.local_parts import folders, host_spec, needs_parts, text
+from tests.sandbox.local_parts import host_spec, text
 
 if TYPE_CHECKING:
     from mechagym.events import EgressConnected
@@ -37,19 +36,10 @@ class Hello(BaseHTTPRequestHandler):
         pass
 
 
-@pytest.fixture(scope="session")
-def cache(tmp_path_factory: pytest.TempPathFactory) -> Path:
-    needs_parts()
-    return tmp_path_factory.mktemp("cache")
-
-
 @pytest.fixture
-async def sandbox(cache: Path) -> AsyncIterator[LocalSandbox]:
-    sandbox = LocalSandbox(cache=cache)
+async def sandbox(sandbox: LocalSandbox) -> LocalSandbox:
     await sandbox.plant()
-    yield sandbox
-    await sandbox.aclose()
-    assert folders(cache) == set()
+    return sandbox
 
 
 @pytest.fixture
