@@ -5,25 +5,29 @@ import os
 import signal
 import subprocess
 import sys
-from collections.abc import Iterator
+from collections.abc import Iterator, Mapping
 from contextlib import contextmanager
 from typing import Any
 
 import httpx
 import pytest
-from anthropic import Anthropic
+from anthropic import Anthropic, APIStatusError
 
 from mechagym.testing.provider import Turn, provider_double
+from tests.llm.roads import certificates
 
 KEY = "sk-ant-a-planted-key-of-this-test-0123456789"
 HI: Any = [{"role": "user", "content": "hi"}]
 
 
 @contextmanager
-def gateway(tmp_path, url: str, *argv: str) -> Iterator[tuple[subprocess.Popen[str], Any]]:
+def gateway(
+    tmp_path, url: str, *argv: str, env: Mapping[str, str] | None = None
+) -> Iterator[tuple[subprocess.Popen[str], Any]]:
     """The command with `--json`, and what it said first."""
     home = {"HOME": str(tmp_path), "XDG_CONFIG_HOME": "", "XDG_DATA_HOME": ""}
-    env = {**os.environ, **home, "ANTHROPIC_API_KEY": KEY, "ANTHROPIC_BASE_URL": url}
+    own = {"ANTHROPIC_API_KEY": KEY, "ANTHROPIC_BASE_URL": url}
+    env = {**os.environ, **home, **own, **(env or {})}
     command = [sys.executable, "-m", "mechagym", "gateway", "--json", *argv]
     with subprocess.Popen(
         command, env=env, cwd=tmp_path, stdout=subprocess.PIPE, stderr=subprocess.PIPE, text=True
@@ -112,3 +116,30 @@ async def test_a_limit_is_a_limit(tmp_path):
     async with provider_double(Turn(text="hello")) as double:
         await in_thread(talk, double.url)
     assert double.works == []
+
+
+async def test_one_serves_by_tls_and_another_is_behind_it(tmp_path):
+    certs = certificates(tmp_path, "localhost")
+
+    def talk(url: str) -> None:
+        what = ("-m", "anthropic:claude-haiku-4-5", "--usd")
+        proof = ("--certificate", str(certs.server_file))
+        with gateway(tmp_path, url, *what, "2", *proof) as (_, far):
+            assert far["url"].startswith("https://127.0.0.1:")
+            base = far["url"].replace("127.0.0.1", "localhost")
+            trust = {"MECHAGYM_LLM__CA_FILE": str(certs.ca_file)}
+            key = {"ANTHROPIC_API_KEY": far["token"]}
+            with gateway(tmp_path, base, *what, "1", env={**trust, **key}) as (process, near):
+                assert ask(near) == "hello"
+                process.send_signal(signal.SIGINT)
+                spent = json.loads(process.communicate(timeout=20)[0].splitlines()[-1])
+                assert spent["calls"] == 1
+            with (
+                gateway(tmp_path, base, *what, "1", env=key) as (_, near),
+                pytest.raises(APIStatusError, match="CERTIFICATE_VERIFY_FAILED"),
+            ):
+                ask(near)
+
+    async with provider_double([Turn(text="hello")], key=KEY) as double:
+        await in_thread(talk, double.url)
+        assert len(double.works) == 1

@@ -22,9 +22,10 @@ _ENDS = (anyio.EndOfStream, anyio.BrokenResourceError, anyio.ClosedResourceError
 
 @dataclass(frozen=True, kw_only=True)
 class Certificates:
-    """A CA's certificate as a file, and a context of a server that has one of its certificates."""
+    """A CA's certificate as a file; a server's with its key as a file, and as a context."""
 
     ca_file: Path
+    server_file: Path
     server: ssl.SSLContext
 
 
@@ -44,7 +45,7 @@ def certificates(folder: Path, *names: str) -> Certificates:
     )
     context = ssl.create_default_context(ssl.Purpose.CLIENT_AUTH)
     context.load_cert_chain(server_file)
-    return Certificates(ca_file=ca_file, server=context)
+    return Certificates(ca_file=ca_file, server_file=server_file, server=context)
 
 
 def _certificate(

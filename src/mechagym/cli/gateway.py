@@ -25,6 +25,12 @@ if TYPE_CHECKING:
 @click.option("--tokens", type=click.IntRange(min=0), help="Use at most so many tokens.")
 @click.option("--host", default="127.0.0.1", show_default=True, help="Address to listen on.")
 @click.option("--port", default=0, help="Port to listen on.  [default: a free one]")
+@click.option(
+    "--certificate",
+    type=click.Path(exists=True, dir_okay=False, path_type=Path),
+    metavar="FILE",
+    help="Serve by TLS, with the certificate and the key of this PEM file.",
+)
 @click.option("--public", is_flag=True, help="Let providers search and fetch for the callers.")
 @click.option("--allow-unpriced", is_flag=True, help="Models without a price too, with --tokens.")
 @click.option(

@@ -2,7 +2,8 @@
 
 import json
 import signal
-from contextlib import ExitStack, closing
+import ssl
+from contextlib import AbstractAsyncContextManager, ExitStack, closing
 from dataclasses import dataclass
 from pathlib import Path
 
@@ -33,6 +34,7 @@ class Wanted:
     tokens: int | None
     host: str
     port: int
+    certificate: Path | None
     public: bool
     allow_unpriced: bool
     record: Path | None
@@ -42,6 +44,7 @@ async def serve(settings: Settings, wanted: Wanted, as_json: bool) -> None:
     """Serve until a signal comes. Raises ConfigError, PriceUnknown before anything is served."""
     asked = named(settings, wanted.models)
     _check_limit(settings, wanted, asked.models)
+    tls = _tls(wanted.certificate) if wanted.certificate else None
     keys = wiring.credentials(settings)
     with ExitStack() as stack:
         tape = None
@@ -62,10 +65,24 @@ async def serve(settings: Settings, wanted: Wanted, as_json: bool) -> None:
         meter = Meter(budget=Budget(usd=wanted.usd, tokens=wanted.tokens), emit=_tell)
         async with models, open_gateway(models) as gateway:
             grant = _grant(models, meter, names=asked.models, public=wanted.public)
-            await _until_told(gateway, grant, wanted=wanted, as_json=as_json)
+            listening = gateway.listen(wanted.host, port=wanted.port, tls=tls)
+            await _until_told(gateway, grant, listening=listening, as_json=as_json)
     for line in models.unplayed():
         click.echo(line, err=True)
     _tell_end(meter, as_json=as_json)
+
+
+def _tls(certificate: Path) -> ssl.SSLContext:
+    context = ssl.create_default_context(ssl.Purpose.CLIENT_AUTH)
+    try:
+        context.load_cert_chain(certificate)
+    except OSError as error:  # ssl.SSLError is one
+        raise ConfigError(
+            f"{certificate}: no certificate with its key can be read from it: {error}",
+            remedy="put both into one PEM file",
+            reason="certificate",
+        ) from error
+    return context
 
 
 def _check_limit(settings: Settings, wanted: Wanted, names: tuple[ModelName, ...]) -> None:
@@ -100,10 +117,16 @@ def _grant(models: Models, meter: Meter, *, names: tuple[ModelName, ...], public
     )
 
 
-async def _until_told(gateway: Gateway, grant: Grant, *, wanted: Wanted, as_json: bool) -> None:
+async def _until_told(
+    gateway: Gateway,
+    grant: Grant,
+    *,
+    listening: AbstractAsyncContextManager[str],
+    as_json: bool,
+) -> None:
     token = gateway.grant(grant).value
     with anyio.open_signal_receiver(signal.SIGINT, signal.SIGTERM) as signals:
-        async with gateway.listen(wanted.host, port=wanted.port) as url:
+        async with listening as url:
             _tell_start(url, token, grant, as_json=as_json)
             async for _ in signals:
                 return
