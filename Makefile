@@ -59,5 +59,5 @@ parts-test:
 	touch $@
 
 .venv/.installed-dev: pyproject.toml | .venv/bin/python
-	$(BIN)/python -m pip install -q -e '.[dev,models,postgres]'
+	$(BIN)/python -m pip install -q -e '.[dev,models,postgres,web]'
 	touch $@ .venv/.installed

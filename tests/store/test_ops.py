@@ -1,6 +1,7 @@
 """Ops: kept once, taken once, ended once, and told of under their own subject."""
 
 from dataclasses import replace
+from datetime import timedelta
 
 import pytest
 
@@ -84,7 +85,7 @@ async def test_who_is_not_there_to_take_an_op_is_seen(url: str, monkeypatch: pyt
     async with Store.open(url) as store:
         await store.put_op(None, ReapOp())
         assert [view.state for view in await store.ask(health.waiting_ops)] == ["asked"]
-        monkeypatch.setattr(dashboard, "UNTAKEN", dashboard.timedelta())
+        monkeypatch.setattr(dashboard, "UNTAKEN", timedelta())
         assert [view.state for view in await store.ask(health.waiting_ops)] == ["untaken"]
         assert [need.kind for need in await store.ask(dashboard.attention)] == ["untaken"]
         await store.write(ops.take_op, await a_worker(store), is_alive)

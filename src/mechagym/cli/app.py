@@ -16,6 +16,8 @@ COMMANDS = {
     "trajectory": ("trajectory:trajectory", "Work with ATIF trajectory files."),
     "models": ("models:models", "List models with limits and prices; check if they can be used."),
     "gateway": ("gateway:gateway", "Serve models to agents on this host, up to a hard limit."),
+    "view": ("view:view", "Watch and steer it all in a browser."),
+    "worker": ("view:worker", "Carry out what is asked from pages of a store."),
     "doctor": ("doctor:doctor", "Say what works on this host, and what to do about the rest."),
     "clean": ("clean:clean", "Remove what dead processes of ours left behind."),
     "completion": ("completion:completion", "Print the completion script of a shell."),

@@ -62,9 +62,9 @@ class SetSettingOp:
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class CheckOp:
-    """Ask providers whether they answer; None: all that have a key."""
+    """Ask whether a model can be called; None: the default one and all aliases."""
 
-    provider: str | None = None
+    model: str | None = None
     kind: Literal["check"] = "check"
 
 

@@ -16,6 +16,8 @@ from mechagym.store.rows import OpRow, TrialRow
 from mechagym.store.tables import events, jobs, tasks, trials, usage
 from mechagym.store.views.jobs import JobFilter, JobSummary, job_list
 
+OpState = Literal["asked", "done", "refused", "untaken"]
+
 LAST = 50
 SILENT = timedelta(minutes=10)
 UNTAKEN = timedelta(seconds=10)
@@ -109,7 +111,7 @@ def attention(reading: Reading) -> tuple[Need, ...]:
     return tuple(sorted(needs, key=lambda need: need.since))
 
 
-def state_of(reading: Reading, op: OpRow) -> Literal["asked", "done", "refused", "untaken"]:
+def state_of(reading: Reading, op: OpRow) -> OpState:
     """How an op stands: `untaken` where after 10 s nobody alive is at it."""
     if op.ended_at is not None:
         return "done" if op.applied else "refused"

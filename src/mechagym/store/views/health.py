@@ -13,7 +13,7 @@ from mechagym.store.reading import Reading, position
 from mechagym.store.rows import JobRow, OpRow, OwnerRow
 from mechagym.store.saved import saved_settings
 from mechagym.store.tables import REVISION, events, jobs
-from mechagym.store.views.dashboard import state_of
+from mechagym.store.views.dashboard import OpState, state_of
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -44,7 +44,7 @@ class OpView:
     """An op and how it stands; `job` is the one it is about, with who ran it last."""
 
     op: OpRow
-    state: str
+    state: OpState
     job: JobRow | None
 
 

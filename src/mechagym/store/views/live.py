@@ -3,8 +3,9 @@
 from collections.abc import Collection
 from dataclasses import dataclass
 from datetime import datetime
+from typing import Any
 
-from sqlalchemy import select
+from sqlalchemy import Select, select
 
 from mechagym.store.reading import Reading
 from mechagym.store.tables import events, trials
@@ -26,6 +27,16 @@ class Told:
 def tail(reading: Reading, after: int, limit: int) -> tuple[Told, ...]:
     """Events of all subjects with a position > after, in commit order."""
     query = select(events).where(events.c.position > after).order_by(events.c.position)
+    return _told(reading, query.limit(limit))
+
+
+def of_subject(reading: Reading, subject: str, after_seq: int, limit: int) -> tuple[Told, ...]:
+    """Events of one subject with a `seq` > after_seq, in order."""
+    query = select(events).where(events.c.subject == subject, events.c.seq > after_seq)
+    return _told(reading, query.order_by(events.c.seq).limit(limit))
+
+
+def _told(reading: Reading, query: Select[Any]) -> tuple[Told, ...]:
     return tuple(
         Told(
             position=row.position,
@@ -36,7 +47,7 @@ def tail(reading: Reading, after: int, limit: int) -> tuple[Told, ...]:
             at=row.at,
             body=None if row.blob else row.payload,
         )
-        for row in reading.connection.execute(query.limit(limit))
+        for row in reading.connection.execute(query)
     )
 
 

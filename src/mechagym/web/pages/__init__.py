@@ -1,0 +1,9 @@
+"""The pages, one module each: a router, whose handlers ask one named query and render a template.
+
+A page is added in three steps: its view model and template beside the others, its router in
+`PAGES`, its entry in `frame.NAVIGATION`.
+"""
+
+from mechagym.web.pages import api, jobs
+
+PAGES = (jobs.router, api.router)
