@@ -202,8 +202,11 @@ class _Builder:
         return last
 
     def spend(self, spend: Spend, at: datetime) -> None:
-        """Put a cost on the agent's last step; one before any makes a step that is still blank."""
-        step = next((s for s in reversed(self.steps) if s["source"] == "agent"), None)
+        """Put a cost on the agent's last step. One before any, or after something was said to the
+        agent, is of a reply that is not told yet: it makes a step that is still blank.
+        """
+        last = self.steps[-1] if self.steps else None
+        step = last if last is not None and last["source"] == "agent" else None
         number = (step or self.say("agent", "", at))["step_id"]
         self.spent[number] = self.spent.get(number, Spend()) + spend
 

@@ -15,6 +15,7 @@ from mechagym.wiring.plugins import named
 
 if TYPE_CHECKING:
     from mechagym.agents.installed.mounted import MountedAgent
+    from mechagym.agents.map.agent import MapAgent
 
 UNSETTLED = "0"
 """The version of a program that was not looked for yet: a dry run fetches nothing."""
@@ -39,6 +40,11 @@ def calls_models(name: str) -> bool:
 def make_agent(choice: AgentChoice, task: Task, settings: Settings) -> Agent:
     """Make one trial's agent. Raises ConfigError for an unknown name or option."""
     factory = agent_factory(choice.name)
+    if getattr(factory, "takes_checks", False):
+        from mechagym.testgen.port import GeneratedChecks
+
+        planner = cast("type[MapAgent]", factory)
+        return planner(task=task, options=choice.options, checks=GeneratedChecks())
     if getattr(factory, "tool", None) is None:
         return factory(task=task, options=choice.options)
     return cast("type[MountedAgent]", factory)(

@@ -32,7 +32,9 @@ def talk(turns: list[list[int]]) -> tuple[ModelMessage, ...]:
     messages: list[ModelMessage] = [opening("Rules.", TASK)]
     for turn, sizes in enumerate(turns):
         ids = [f"c{turn}-{number}" for number in range(len(sizes))]
-        calls = [ToolCallPart(tool_name="run_command", args={}, tool_call_id=i) for i in ids]
+        calls: list[Any] = [
+            ToolCallPart(tool_name="run_command", args={}, tool_call_id=i) for i in ids
+        ]
         messages.append(ModelResponse(parts=calls or [TextPart(content="hm")]))
         results = [returned(i, "run_command", "o" * n) for i, n in zip(ids, sizes, strict=True)]
         messages.append(answer(results, f"status {turn}"))
@@ -40,7 +42,8 @@ def talk(turns: list[list[int]]) -> tuple[ModelMessage, ...]:
 
 
 def ids(messages: tuple[ModelMessage, ...], kind: type) -> list[str]:
-    return [part.tool_call_id for m in messages for part in m.parts if isinstance(part, kind)]
+    parts: list[Any] = [part for message in messages for part in message.parts]
+    return [str(part.tool_call_id) for part in parts if type(part) is kind]
 
 
 @pytest.mark.must("map-19")
@@ -126,7 +129,7 @@ async def test_a_provider_s_own_word_that_it_is_too_long_is_heard_once(mini: Box
     def refuses(messages: list[ModelMessage]) -> ModelResponse:
         raise ModelError("prompt is too long: 210000 tokens > 200000 maximum", reason="rejected")
 
-    replies = [runs(f"echo {n}") for n in range(7)]
+    replies: list[Any] = [runs(f"echo {n}") for n in range(7)]
     replies += [refuses, says("so far so good"), completes()]
     seen = await play(mini, replies, options={"switches": "off", "compaction": "on"})
     assert len(seen.of(MapCompaction)) == 1

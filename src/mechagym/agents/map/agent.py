@@ -37,6 +37,7 @@ class MapAgent:
     name = "map"
     version = __version__
     needs_model = True
+    takes_checks = True
     roles = ROLES
 
     def __init__(
