@@ -3,7 +3,7 @@
 import os
 import shutil
 import sys
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 
@@ -57,9 +57,13 @@ class Host:
     home: Path
     tools: Path
 
-    async def run(self, *argv: str, job: str = "job", env: Mapping[str, str]) -> Done:
-        """Run `mechagym run …` with nothing in its environment but what is given."""
-        command = [sys.executable, "-m", "mechagym", "run", *argv, "--name", job]
+    async def run(
+        self, *argv: str, job: str = "job", env: Mapping[str, str], by: Sequence[str] = ()
+    ) -> Done:
+        """Run `mechagym run …` with nothing in its environment but what is given; `by`: a program
+        that runs it.
+        """
+        command = [*by, sys.executable, "-m", "mechagym", "run", *argv, "--name", job]
         with anyio.fail_after(RUN_S):
             ended = await anyio.run_process(
                 command, env=self.environment(env), cwd=self.home, check=False
