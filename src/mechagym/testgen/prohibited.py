@@ -14,8 +14,8 @@ _RUNTIMES: dict[str, tuple[str, ...]] = {
     "r": ("R", "Rscript", "rstan"),
     "python": ("python", "python3"),
     "java": ("java", "javac"),
-    "javascript": ("node", "npm"),
-    "node": ("node", "npm"),
+    "javascript": ("node",),
+    "node": ("node",),
     "typescript": ("node", "tsc"),
     "perl": ("perl",),
     "ruby": ("ruby",),
@@ -49,6 +49,9 @@ _FILE_PAIR = re.compile(
     re.IGNORECASE,
 )
 _SUFFIXES = {
+    "c": "c",
+    "cc": "c++",
+    "cpp": "c++",
     "r": "r",
     "py": "python",
     "js": "javascript",

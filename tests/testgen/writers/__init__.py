@@ -1,4 +1,4 @@
-"""Models that write tests: each says what a file says, whatever it is asked, by what it is asked for.
+"""Models that write tests: each says what its file says, by what it is asked for.
 
 No reply was changed after a suite had been measured on a solution.
 """
