@@ -10,7 +10,7 @@ import anyio
 import pytest
 from anyio.abc import ByteStream
 
-from mechagym.errors import LimitRefused
+from mechagym.errors import BoxDied, LimitRefused
 from mechagym.sandbox.base import (
     BoxSpec,
     BuildImage,
@@ -23,6 +23,7 @@ from mechagym.sandbox.base import (
 from mechagym.sandbox.docker import DockerSandbox, ways
 from mechagym.sandbox.docker.box import DockerBox
 from mechagym.sandbox.docker.doors import can_open
+from mechagym.sandbox.docker.relay import Relay
 from mechagym.sandbox.selftest import prove_network
 
 BASE = "debian:bookworm-slim"
@@ -263,3 +264,56 @@ async def test_a_relay_ends_with_the_process_that_it_served(tmp_path: Path):
     with anyio.fail_after(10):
         while name in await relays(sandbox):
             await anyio.sleep(0.1)
+
+
+async def test_a_box_whose_relay_died_is_dead(tmp_path: Path):
+    async def door(stream: ByteStream) -> None:
+        await stream.receive()
+
+    sandbox = await sandbox_by(tmp_path, "relay")
+    async with sandbox.open(spec_with(door)) as box:
+        path = f"/containers/mechagym-{box.info.box_id}-way/kill"
+        await sandbox._engine.call("POST", path)
+        with anyio.fail_after(10):
+            while await box.alive():
+                await anyio.sleep(0.05)
+        with pytest.raises(BoxDied):
+            await box.exec(["true"])
+
+
+@pytest.mark.parametrize(
+    "said",
+    [
+        b"\x00\x00\x00\x01\x09\x00\x00\x00\x00",  # no such word
+        b"\x00\x00\x00\x01\x02\xff\xff\xff\xff" + b"x" * 100,  # more than a frame holds
+        b"".join(b"\x00\x00\x00\x01\x02\x00\x01\x00\x00" + b"x" * 65_536 for _ in range(5)),
+        b"".join(n.to_bytes(4, "big") + b"\x01\x00\x00\x00\x00" for n in range(2, 515)),
+    ],
+    ids=["unknown", "too long", "not credited", "too many"],
+)
+async def test_what_does_not_keep_to_the_protocol_is_heard_no_more(said: bytes):
+    """From an image that is not ours anything may come: the rest of it is never read."""
+    endless = b"\x00\x00\x00\x00\x05\x00\x00\x00\x00"
+    opening = b"\x00\x00\x00\x01\x01\x00\x00\x00\x00"
+    relay = Relay(Endless(opening + said, endless))  # type: ignore[arg-type]
+
+    async def handler(_stream: ByteStream) -> None:
+        await anyio.sleep_forever()
+
+    with anyio.fail_after(5):
+        await relay.serve(handler)
+
+
+class Endless:
+    """A channel that says something, and then one thing for ever."""
+
+    def __init__(self, first: bytes, then: bytes) -> None:
+        self._next, self._then = first, then
+
+    async def receive(self) -> tuple[str, bytes]:
+        await anyio.lowlevel.checkpoint()
+        said, self._next = self._next, self._then
+        return "stdout", said
+
+    async def send(self, data: bytes) -> None:
+        pass

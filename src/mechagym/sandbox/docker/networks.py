@@ -8,6 +8,7 @@ reached through it.
 """
 
 from collections.abc import Mapping
+from contextlib import suppress
 from dataclasses import dataclass, field
 from typing import Any
 
@@ -121,6 +122,9 @@ class BoxNetwork:
                     async with self._ways.open(container) as inside:
                         task_status.started(inside)
                         await front.serve(inside.listener)
+                        # a relay died: rather no box than one without its way
+                        with suppress(SandboxError):
+                            await self._engine.call("POST", f"/containers/{container}/kill")
             finally:
                 serving.over.set()
 

@@ -1,7 +1,8 @@
 """Our end of a relay: connections made in a box, carried over the stdio of a container beside it.
 
 What runs there is `relay.pl`. Each side sends no more of a connection than the other has credited,
-so memory is bounded and a slow reader holds up its own connection alone.
+so memory is bounded and a slow reader holds up its own connection alone. The other side is run from
+an image that is not ours: what does not keep to this ends the relay.
 """
 
 import struct
@@ -19,7 +20,9 @@ from mechagym.sandbox.docker.channel import DockerChannel
 
 WINDOW = 256 * 1024
 CHUNK = 64 * 1024
+MOST = 512
 QUEUED = 16
+SAID_CHARS = 2000
 FAREWELL_S = 5.0
 _HEAD = struct.Struct("!IBI")
 _GONE = (anyio.EndOfStream, anyio.BrokenResourceError, anyio.ClosedResourceError)
@@ -70,6 +73,8 @@ class RelayStream(ByteStream):
     def hear(self, frame: Frame) -> None:
         """Take what the relay says of it."""
         match frame.what:
+            case What.DATA if len(self._held) + len(frame.data) > WINDOW:
+                raise anyio.BrokenResourceError
             case What.DATA:
                 self._held += frame.data
             case What.EOF:
@@ -149,11 +154,12 @@ class Relay:
         self._streams: dict[int, RelayStream] = {}
         self.said = ""
 
-    async def ready(self) -> int:
-        """The port that it listens on in the box. Raises anyio.EndOfStream where it ended."""
-        while (frame := await self._next()).what is not What.READY:
-            pass
-        return int(frame.data)
+    async def ready(self) -> int | None:
+        """The port that it listens on in the box; None where it ended, or says something else."""
+        with suppress(*_GONE, ValueError):
+            frame = await self._next()
+            return int(frame.data) if frame.what is What.READY else None
+        return None
 
     async def serve(self, handler: Callable[[ByteStream], Coroutine[Any, Any, object]]) -> None:
         """Serve all who come, until cancelled or the relay ends."""
@@ -174,6 +180,8 @@ class Relay:
                 while True:
                     frame = await self._next()
                     if frame.what is What.OPEN:
+                        if len(self._streams) == MOST:
+                            break
                         stream = self._streams[frame.who] = RelayStream(frame.who, say)
                         tasks.start_soon(handler, stream)
                     elif frame.who in self._streams:
@@ -184,6 +192,8 @@ class Relay:
         while True:
             if len(self._buffer) >= _HEAD.size:
                 who, what, length = _HEAD.unpack_from(self._buffer)
+                if what > max(What) or length > CHUNK:
+                    raise anyio.BrokenResourceError
                 whole = _HEAD.size + length
                 if len(self._buffer) >= whole:
                     data = bytes(self._buffer[_HEAD.size : whole])
@@ -191,6 +201,6 @@ class Relay:
                     return Frame(who, What(what), data)
             name, data = await self._channel.receive()
             if name == "stderr":
-                self.said += data.decode("utf-8", "replace")[:2000]
+                self.said = (self.said + data.decode("utf-8", "replace"))[:SAID_CHARS]
             else:
                 self._buffer += data

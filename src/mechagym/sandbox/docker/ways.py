@@ -114,7 +114,7 @@ async def _relay(engine: Engine, box: dict[str, Any], image: str) -> AsyncIterat
         stack.push_async_callback(_closed, channel)
         relay = Relay(channel)
         port = None
-        with anyio.move_on_after(READY_S), suppress(anyio.EndOfStream):
+        with anyio.move_on_after(READY_S):
             port = await relay.ready()
         if port is None:
             raise _NoWayError(f"none from {image[:19]}: {relay.said or 'it does not answer'}")
