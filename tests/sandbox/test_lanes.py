@@ -11,7 +11,9 @@ import pytest
 from anyio.abc import Process, TaskGroup
 
 from mechagym.errors import BoxDied
+from mechagym.sandbox import shell as text
 from mechagym.sandbox.base import ExecOptions, Stream
+from mechagym.sandbox.capture import Taps
 from mechagym.sandbox.lane import BROKEN
 from mechagym.sandbox.lanes import LanePool, Machine
 from mechagym.sandbox.processes import processes, stop_agent
@@ -341,3 +343,29 @@ async def test_a_guard_of_the_agents_time_is_asked_no_more(shell: str):
         later = pool.processes._shells.guarded
         assert later is not None
         assert later.guard not in (0, guard)
+
+
+@pytest.mark.parametrize("shell", SHELLS)
+async def test_a_question_that_comes_too_soon_is_lost_at_worst(shell: str):
+    question = text.question(": kill -KILL $$\n")
+    async with guarded(shell) as (pool, _):
+        lane = pool.processes._shells.guarded
+        for cut in range(len(question) + 1):
+            taps = lane._taps = Taps(f"{cut:032}", ExecOptions())
+            program = text.guarded(text.foreground("exec true", taps.nonce, ()))
+            await lane.channel.send((program + question[:cut]).encode())
+            await lane.listen(taps)
+            await lane.channel.send(question[cut:].encode())
+            assert (await pool.exec(["echo", str(cut)])).text == f"{cut}\n"
+        assert await pool.processes.script("__mg_tell here\n") == b"here\n"
+        assert pool.processes._shells.guarded is lane
+
+
+@pytest.mark.parametrize("shell", SHELLS)
+async def test_a_command_is_killed_at_any_moment(shell: str):
+    async with guarded(shell) as (pool, _):
+        for number in range(12):
+            options = ExecOptions(timeout_s=number / 2000)
+            assert (await pool.exec(sh("setsid sleep 300 & sleep 300"), options)).timed_out
+            assert "sleep" not in {p.comm for p in await processes(pool.processes) if not p.zombie}
+        assert (await pool.exec(["echo", "next"])).text == "next\n"

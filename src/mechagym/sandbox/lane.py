@@ -2,9 +2,11 @@
 box."""
 
 import contextlib
+import math
 import secrets
 from collections.abc import Awaitable, Callable, Sequence
 from dataclasses import dataclass, field
+from functools import partial
 from typing import Protocol
 
 import anyio
@@ -17,6 +19,7 @@ from mechagym.sandbox.capture import Reply, Taps
 OPEN_S = 30.0
 CLOSE_S = 2.0
 SEND_S = 5.0
+SOON_S = 0.05
 BROKEN = (anyio.EndOfStream, anyio.BrokenResourceError, anyio.ClosedResourceError)
 
 
@@ -80,8 +83,10 @@ class Lane:
     """One shell. `pid` is as the box sees it; `retired` ones get no further command.
 
     `end`: the line after each program, where the shell runs `shell.BOOT` and thus serves one
-    command. `guard`: the pid of its guard (see `shell.GUARD`), `deaf` once that is not asked any
-    more. Whoever waits for something of the lane reads for all.
+    command. `main`: its end is the box's end, so that it need not say when a program has begun; a
+    question that comes too soon is lost, and asked elsewhere a second later. `guard`: the pid of
+    its guard (see `shell.GUARD`), `deaf` once that is not asked any more. Whoever waits for
+    something of the lane reads for all.
     """
 
     channel: Channel
@@ -92,11 +97,12 @@ class Lane:
     retired: bool = False
     guard: int = 0
     deaf: bool = False
+    _sent_at: float = 0.0
     _taps: Taps | None = None
     _reply: Reply | None = None
     _reads: bool = False
     _waiting: list[anyio.Event] = field(default_factory=list)
-    _turn: anyio.Lock = field(default_factory=anyio.Lock)
+    _turn: anyio.Lock = field(default_factory=partial(anyio.Lock, fast_acquire=True))
 
     async def greet(self, *, guard: bool = False) -> None:
         """Teach a fresh shell to frame its output. Raises LaneLost."""
@@ -108,6 +114,7 @@ class Lane:
         """Send a program and read until its end markers. Raises LaneLost."""
         async with self._turn:
             self._taps = taps
+            self._sent_at = anyio.current_time()
             await self._send(shell.guarded(text) if self.guard else f"{text}{self.end}")
         if stdin is None:
             await self.listen(taps)
@@ -142,8 +149,10 @@ class Lane:
         taps, before = self._taps, self._reply
         try:
             async with self._turn:
-                # what is sent before a shell has read its program would become part of that
-                await self._hear(lambda: taps is None or taps.started or taps.ended)
+                # what is sent before a shell has read its program may be lost (see `shell.GUARD`)
+                soon = self._sent_at + SOON_S if self.main else math.inf
+                with anyio.CancelScope(deadline=soon):
+                    await self._hear(lambda: taps is None or taps.started or taps.ended)
                 await self._hear(lambda: before is None or before.ended)
                 self._reply = reply
                 await self._send(shell.question(text) if self.guard else text)

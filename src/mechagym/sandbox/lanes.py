@@ -36,6 +36,7 @@ __all__ = ["Channel", "LanePool", "Machine", "Spawn"]
 
 KILL_S = 5.0
 SETTLE_S = 2.0
+AGAIN_S = 0.1
 _KILLED = 128 + 9
 _BY_SIGNAL = range(129, 129 + 64)
 
@@ -159,7 +160,7 @@ class LanePool:
                 await self._kill(lane, taps)
         except LaneLost:
             lost = True
-            if not taps.started:
+            if not taps.started and not lane.main:
                 raise
             if lane.main or not await self._machine.alive():
                 raise BoxDied("the box died while a command ran in it") from None
@@ -180,6 +181,8 @@ class LanePool:
             text = shell.background(text, nonce)
         else:
             text = shell.foreground(text, nonce, ours, stdin=options.stdin is not None)
+        if not lane.main:  # with that one, the box is gone, whatever it had begun
+            text = shell.begun(nonce) + text
         return text + shell.LINGER if lane.end else text
 
     def _result(
@@ -203,7 +206,10 @@ class LanePool:
         )
 
     async def _kill(self, lane: Lane, taps: Taps) -> None:
-        """Kill what runs on a lane, then read what was on its way."""
+        """Kill what runs on a lane until its shell is done with it, and read what was on its way.
+
+        At the first look the shell may not have begun it.
+        """
 
         async def under_lane(table: list[Process]) -> set[int]:
             kept = self._shells.background
@@ -216,7 +222,11 @@ class LanePool:
         except TimeoutError:
             raise SandboxError(f"a command's processes were not dead after {KILL_S:g} s") from None
         with anyio.move_on_after(SETTLE_S):
-            await lane.listen(taps)
+            while not taps.ended:
+                with anyio.move_on_after(AGAIN_S):
+                    await lane.listen(taps)
+                if not taps.ended:
+                    await kill_tree(self.processes, under_lane)
         taps.flush()
 
     async def _give_back(self, lane: Lane, taps: Taps, *, lost: bool) -> None:

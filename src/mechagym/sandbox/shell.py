@@ -72,9 +72,9 @@ if [ -p /proc/self/fd/5 ] && [ -w /proc/self/fd/5 ]; then
     while read -r __mg_b <&5; do
       while __mg_t=; do
         while IFS= read -r __mg_l; do
-          case $__mg_l in ': over'|': lane') break ;; esac
-          __mg_t="$__mg_t${__mg_l#\#}
-"
+          case $__mg_l in ': ask') __mg_t=:; continue ;; ': over'|': lane') break ;; esac
+          __mg_t="${__mg_t:+$__mg_t
+${__mg_l#\#}}"
         done
         case $__mg_l in
           ': over') eval "$__mg_t" ;;
@@ -97,10 +97,12 @@ fi
 while the first is busy. A program in the box costs an engine 45 ms, this costs a fork.
 
 Two pipes (here-documents, opened anew for writing) pass the right to read stdin: the guard has it,
-and runs what comes up to the line `: over`; at the line `: lane` it lets the shell read one program
-(`guarded`), which hands it back before it runs. Each holds its own ends only, so that a shell whose
-guard was killed goes on reading; what was for the guard, each line behind a `#`, is nothing to it.
-A shell that makes its here-documents files has no guard.
+and runs what comes from `: ask` to `: over`; at the line `: lane` it lets the shell read one
+program (`guarded`), which hands it back before it runs. Each holds its own ends only, so that a
+shell whose guard was killed goes on reading; what was for the guard, each line behind a `#`, is
+nothing to it. Nor is what it reads of a question, all or a part, that comes before it has taken its
+program; the rest is without its first line, and nothing to the guard: the question is lost, and no
+harm done. A shell that makes its here-documents files has no guard.
 """
 
 BOOT = """while __mg_t=; do
@@ -139,15 +141,18 @@ def telling(text: str, nonce: str) -> str:
 
 
 def guarded(text: str) -> str:
-    """A program for a shell that has a guard; it is read whole before it runs."""
-    return f": lane\n{{ echo 2>/dev/null >&7\n{text}read -r __mg_b <&6\n}}\n"
+    """A program for a shell that has a guard; it is read whole before it runs.
+
+    The empty line ends what the shell may hold of a lost question.
+    """
+    return f": lane\n\n{{ echo 2>/dev/null >&7\n{text}read -r __mg_b <&6\n}}\n"
 
 
 def question(text: str) -> str:
     """A program for the guard: comments to the shell, should the guard be dead and the shell read
     them, or what is left of them, in its place.
     """
-    return "".join(f"#{line}\n" for line in text.splitlines()) + ": over\n"
+    return ": ask\n" + "".join(f"#{line}\n" for line in text.splitlines()) + ": over\n"
 
 
 def body(argv: Sequence[str], options: ExecOptions, subreaper: str | None) -> str:
@@ -168,6 +173,11 @@ def body(argv: Sequence[str], options: ExecOptions, subreaper: str | None) -> st
     return "\n".join([*lines, " ".join([*words, *map(shlex.quote, argv)])])
 
 
+def begun(nonce: str) -> str:
+    """Print the marker that says that the shell has its program."""
+    return f"printf '\\036%s +\\n' {nonce}\n"
+
+
 def foreground(text: str, nonce: str, ours: Iterable[int], *, stdin: bool = False) -> str:
     """Run `text` in a subshell and print the markers with its exit code.
 
@@ -178,9 +188,8 @@ def foreground(text: str, nonce: str, ours: Iterable[int], *, stdin: bool = Fals
     source = "" if stdin else "</dev/null "
     ends = "' 3>&- 6<&- 7>&-; } 3>&2 2>/dev/null'"
     run = shlex.quote(f"{{ :; ( {text}\n) {source}") + '"$__mg_to"' + ends
-    begin = f"printf '\\036%s +\\n' {nonce}"
     known = " ".join(map(str, ours))
-    return f'{begin}\ncommand eval {run}\n__mg_end "$?" {nonce} "{known}"\n'
+    return f'command eval {run}\n__mg_end "$?" {nonce} "{known}"\n'
 
 
 def background(text: str, nonce: str) -> str:

@@ -7,12 +7,15 @@ Waiting for the descriptor knows no such moment.
 
 import contextlib
 import socket
-from collections.abc import Iterator
 from dataclasses import dataclass
 
 import anyio
 from anyio.abc import ByteStream
-from anyio.lowlevel import checkpoint
+from anyio.lowlevel import (
+    cancel_shielded_checkpoint,
+    checkpoint,
+    checkpoint_if_cancelled,
+)
 
 AGAIN_S = 0.01
 
@@ -25,28 +28,30 @@ class UnixStream(ByteStream):
 
     async def receive(self, max_bytes: int = 65536) -> bytes:
         """What is there, or comes; a cancel loses nothing."""
-        await checkpoint()
-        with self._typed():
-            while True:
-                try:
-                    data = self.raw.recv(max_bytes)
-                    break
-                except BlockingIOError:
-                    await anyio.wait_readable(self.raw)
+        await checkpoint_if_cancelled()
+        try:
+            try:
+                data = self.raw.recv(max_bytes)
+                await cancel_shielded_checkpoint()
+            except BlockingIOError:
+                data = await self._awaited(max_bytes)
+        except OSError as error:
+            raise self._broken() from error
         if not data:
             raise anyio.EndOfStream
         return data
 
     async def send(self, item: bytes) -> None:
         """All of it, or what went before a cancel."""
-        await checkpoint()
+        await checkpoint_if_cancelled()
         rest = memoryview(item)
-        with self._typed():
-            while rest:
-                try:
-                    rest = rest[self.raw.send(rest) :]
-                except BlockingIOError:
-                    await anyio.wait_writable(self.raw)
+        while rest:
+            try:
+                rest = rest[self.raw.send(rest) :]
+            except BlockingIOError:
+                await anyio.wait_writable(self.raw)
+            except OSError as error:
+                raise self._broken() from error
 
     async def send_eof(self) -> None:
         """Say that no more is sent."""
@@ -60,13 +65,15 @@ class UnixStream(ByteStream):
             self.raw.close()
         await checkpoint()
 
-    @contextlib.contextmanager
-    def _typed(self) -> Iterator[None]:
-        try:
-            yield
-        except OSError as error:
-            here = self.raw.fileno() >= 0
-            raise (anyio.BrokenResourceError if here else anyio.ClosedResourceError) from error
+    async def _awaited(self, max_bytes: int) -> bytes:
+        while True:
+            await anyio.wait_readable(self.raw)
+            with contextlib.suppress(BlockingIOError):
+                return self.raw.recv(max_bytes)
+
+    def _broken(self) -> Exception:
+        here = self.raw.fileno() >= 0
+        return anyio.BrokenResourceError() if here else anyio.ClosedResourceError()
 
 
 async def connect(path: str) -> UnixStream:
