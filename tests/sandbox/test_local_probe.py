@@ -7,7 +7,9 @@ from pathlib import Path
 
 import pytest
 
-from mechagym.sandbox.local import LocalSandbox, runtime
+from mechagym.sandbox.local import LocalSandbox, keeping, runtime, steps
+from mechagym.sandbox.local.keeper import ROOM
+from mechagym.sandbox.local.plant import attempt
 from tests.sandbox.local_parts import needs_parts
 
 pytestmark = [pytest.mark.live, pytest.mark.must("sandbox-2")]
@@ -58,6 +60,22 @@ async def test_each_runtime_works_also_with_hybrid_control_groups(tmp_path, name
     await sandbox.aclose()
     assert probe.usable, probe.reason
     assert name in probe.evidence[0]
+
+
+async def test_what_crun_makes_for_a_moment_stands_in_the_folder_of_its_box(tmp_path):
+    needs_parts()
+    crun, init = runtime.find("crun"), runtime.static_init()
+    if crun is None or init is None:
+        pytest.skip("apt-get install crun")
+    keeper = keeping.start(tmp_path)
+    wrapped = tmp_path / "crun"
+    wrapped.write_text(
+        f'#!/bin/sh\necho "${steps.CRUN_TEMP}" >{ROOM}/layers/told\nexec {crun} "$@"\n'
+    )
+    wrapped.chmod(0o755)
+    await attempt(keeper, f"{ROOM}/crun", init)
+    await keeper.close()
+    assert (tmp_path / "layers/told").read_text().startswith(f"{ROOM}/boxes/try")
 
 
 async def test_a_folder_that_cannot_be_written(tmp_path):

@@ -32,6 +32,11 @@ LOW_FILES = 32
 CGROUPS = "/sys/fs/cgroup"
 HYBRID = f"{CGROUPS}/unified"
 
+CRUN_TEMP = "_LIBCONTAINER_STATEDIR"
+"""Where crun makes a file to run its own protected copy from; else `/tmp`, whatever TMPDIR says,
+where the file stays if crun is killed at it.
+"""
+
 SIZED = "sized"
 """Below it the disks of boxes stand, in the keeper's mount namespace; gone with the keeper."""
 
@@ -321,7 +326,8 @@ def _run(argv: list[str], log: Path, told: int = 0) -> None:
     if argv[0].endswith("crun") and Path(HYBRID).is_dir():
         # it refuses both versions side by side, though it is to touch neither: show it none
         syscalls.mount("tmpfs", CGROUPS, kind="tmpfs", flags=syscalls.MS_RDONLY)
-    if subprocess.run(argv, check=False, close_fds=False).returncode:
+    env = {**os.environ, CRUN_TEMP: str(log.parent.absolute())}
+    if subprocess.run(argv, check=False, close_fds=False, env=env).returncode:
         said = log.read_bytes()[told:].decode("utf-8", "replace").strip() if log.exists() else ""
         once = "\n".join(dict.fromkeys(said.splitlines()))  # some log what they also print
         raise StepFailed(once[-2000:] or f"{argv[0]} failed and says nothing")
