@@ -350,6 +350,7 @@ async def test_a_question_that_comes_too_soon_is_lost_at_worst(shell: str):
     question = text.question(": kill -KILL $$\n")
     async with guarded(shell) as (pool, _):
         lane = pool.processes._shells.guarded
+        assert lane is not None
         for cut in range(len(question) + 1):
             taps = lane._taps = Taps(f"{cut:032}", ExecOptions())
             program = text.guarded(text.foreground("exec true", taps.nonce, ()))
