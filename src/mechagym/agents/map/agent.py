@@ -17,7 +17,7 @@ from mechagym.agents.map.conversation import Window
 from mechagym.agents.map.prologue import known, plan, snapshot, surroundings
 from mechagym.agents.map.result import agent_result
 from mechagym.agents.map.run import Run
-from mechagym.agents.map.site import Site, admit, decomposer, evaluator
+from mechagym.agents.map.site import Site, admit, decomposer, evaluator, sampler
 from mechagym.agents.map.status import Purse
 from mechagym.agents.map.telling import Telling
 from mechagym.agents.map.tools.toolbox import Toolbox
@@ -92,9 +92,10 @@ class MapAgent:
             snapshot=seen,
         )
         made = await plan(box, decomposer(site), site.place, site.telling, view)
+        sampling = await sampler(site)
         checked = await evaluator(site, self._checks)
         first = await known(box, site.place, made, seen=seen, window=site.window)
-        assembly = Assembly(site, toolbox, checked)
+        assembly = Assembly(site, toolbox, evaluator=checked, sampler=sampling)
         with assembly.checking.keepsake:
             run.loop = assembly.loop(made, first, max_turns=max_turns)
             await run.loop.run()

@@ -4,7 +4,7 @@ from dataclasses import replace
 
 from mechagym.agents.map import state as states
 from mechagym.agents.map.actor import NativeActor
-from mechagym.agents.map.base import Evaluator
+from mechagym.agents.map.base import Evaluator, Sampler
 from mechagym.agents.map.checking import Checking
 from mechagym.agents.map.conversation import Conversation, ConversationOptions
 from mechagym.agents.map.episode import ForkEpisode, Opening
@@ -15,7 +15,7 @@ from mechagym.agents.map.loop import Loop, Modules
 from mechagym.agents.map.monitor import RulesMonitor
 from mechagym.agents.map.result import share, since
 from mechagym.agents.map.rungs import Rungs, Sampling
-from mechagym.agents.map.site import Site, sampler
+from mechagym.agents.map.site import Site
 from mechagym.agents.map.status import deadline_note, status_line
 from mechagym.agents.map.telling import Telling
 from mechagym.agents.map.tools.toolbox import Toolbox
@@ -28,8 +28,16 @@ from mechagym.sandbox.base import Box
 class Assembly:
     """Builds what hangs together; `loop` is the result. `max_turns` is the smaller limit."""
 
-    def __init__(self, site: Site, toolbox: Toolbox, evaluator: Evaluator | None) -> None:
-        self._site, self._toolbox, self._evaluator = site, toolbox, evaluator
+    def __init__(
+        self,
+        site: Site,
+        toolbox: Toolbox,
+        *,
+        evaluator: Evaluator | None,
+        sampler: Sampler | None,
+    ) -> None:
+        self._site, self._toolbox = site, toolbox
+        self._evaluator, self._sampler = evaluator, sampler
         self._checking = Checking(
             site.context.box, evaluator, place=site.place, toolbox=toolbox, telling=site.telling
         )
@@ -95,7 +103,7 @@ class Assembly:
 
     def _sampling(self, loop: Loop, opening: Opening) -> Sampling | None:
         site = self._site
-        if (made := sampler(site)) is None:
+        if self._sampler is None:
             return None
         began = site.context.meter.settled
 
@@ -116,7 +124,7 @@ class Assembly:
             scale=site.window.scale,
         )
         return Sampling(
-            sampler=made,
+            sampler=self._sampler,
             episode=episode,
             evaluator=self._evaluator,
             place=site.place,

@@ -11,6 +11,7 @@ from dataclasses import dataclass, replace
 
 from mechagym.agents.map.advice import advice
 from mechagym.agents.map.base import Checks
+from mechagym.agents.map.services import listening
 from mechagym.agents.map.types import CheckFailure, EvaluatorResult, Trigger
 from mechagym.errors import BoxDied, SandboxError
 from mechagym.events import Emit
@@ -25,19 +26,7 @@ _ABSENT = "it did not run"
 # The folder's files with their contents and modes; what Python compiles beside them is no edit.
 _FINGERPRINT = r"""
 cd -- "$1" 2>/dev/null || { echo gone; exit 0; }
-find . -name __pycache__ -prune -o -type f -exec sha256sum {} + | sort -k 2 | sha256sum
-"""
-_LISTENERS = r"""
-while read -r _ local _ state _; do
-  [ "$state" = 0A ] && echo "$local"
-done < /proc/net/tcp 2>/dev/null
-while read -r _ local _ state _; do
-  [ "$state" = 0A ] && echo "$local"
-done < /proc/net/tcp6 2>/dev/null
-while read -r _ _ _ flags _ _ _ path; do
-  [ "$flags" = 00010000 ] && [ -n "$path" ] && echo "$path"
-done < /proc/net/unix 2>/dev/null
-:
+find . -name __pycache__ -prune -o -type f -exec sha256sum {} + | sort | sha256sum
 """
 
 
@@ -52,21 +41,21 @@ class Untouched:
 async def look_at_untouched(box: Box, suite: CheckSuite) -> Untouched:
     """Look, right after the checks were prepared. Raises SandboxError."""
     return Untouched(
-        fingerprint=await _fingerprint(box, suite.folder), listeners=await _listeners(box)
+        fingerprint=await _fingerprint(box, suite.folder), listeners=await listening(box)
     )
 
 
 class GeneratedEvaluator:
-    """Runs one suite on the trial's `box` and on forks of it; remembers what each revision gave.
+    """Runs one suite on the trial's box and on forks of it; remembers what each revision gave.
 
     Goals failed and guards passed on the untouched box, which is revision 0. A test that says
     something else of a revision than before is flaky: from then on it does not count.
     """
 
     def __init__(
-        self, box: Box, checks: Checks, *, suite: CheckSuite, untouched: Untouched, emit: Emit
+        self, checks: Checks, *, suite: CheckSuite, untouched: Untouched, emit: Emit
     ) -> None:
-        self._box, self._checks = box, checks
+        self._checks = checks
         self._suite, self._untouched = suite, untouched
         self._emit = emit
         self._cannot_fork = False
@@ -78,10 +67,10 @@ class GeneratedEvaluator:
     async def evaluate(self, box: Box, trigger: Trigger) -> EvaluatorResult:
         """Run the checks; of a revision that was asked for before, say it again, marked `cached`.
 
-        As a candidate the trial's own box is run anew: then it shows which tests are flaky. A fork
-        has no revision that is known here. Raises SandboxError.
+        As a candidate a revision is run anew: so it shows which tests are flaky. A revision below 0
+        is none of the trial's. Raises SandboxError.
         """
-        ours = box is self._box
+        ours = trigger.revision >= 0
         said = self._said.get(trigger.revision) if ours else None
         if said is not None and trigger.kind != "candidate":
             return replace(said, cached=True)
@@ -104,7 +93,7 @@ class GeneratedEvaluator:
     @asynccontextmanager
     async def _aside(self, box: Box) -> AsyncIterator[Box]:
         async with AsyncExitStack() as stack:
-            if self._cannot_fork or await _listeners(box) - self._untouched.listeners:
+            if self._cannot_fork or await listening(box) - self._untouched.listeners:
                 yield box
                 return
             try:
@@ -181,8 +170,3 @@ async def _fingerprint(box: Box, folder: str) -> str:
     options = ExecOptions(cwd="/", timeout_s=30.0)
     result = await box.exec(("sh", "-c", _FINGERPRINT, "sh", folder), options)
     return result.text.split(" ", 1)[0].strip()
-
-
-async def _listeners(box: Box) -> frozenset[str]:
-    result = await box.exec(("sh", "-c", _LISTENERS), ExecOptions(cwd="/", timeout_s=30.0))
-    return frozenset(result.text.split())

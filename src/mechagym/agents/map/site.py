@@ -10,6 +10,8 @@ from mechagym.agents.map.conversation import Window
 from mechagym.agents.map.decomposer_rules import RulesDecomposer
 from mechagym.agents.map.evaluator import GeneratedEvaluator, look_at_untouched
 from mechagym.agents.map.off import WholeTask
+from mechagym.agents.map.sampler import ForkSampler
+from mechagym.agents.map.services import listening
 from mechagym.agents.map.status import Purse
 from mechagym.agents.map.telling import Telling
 from mechagym.agents.map.types import CheckRequest, Surroundings
@@ -65,9 +67,11 @@ def decomposer(site: Site) -> Decomposer:
             return WholeTask()
 
 
-def sampler(_site: Site) -> Sampler | None:
-    """The one that forks, or none."""
-    return None  # until there is one
+async def sampler(site: Site) -> Sampler | None:
+    """The one that forks, or none. To be made before any work: it notes which services run."""
+    if site.config.switches.sampler == "off":
+        return None
+    return ForkSampler(listening=await listening(site.context.box))
 
 
 async def evaluator(site: Site, checks: Checks | None) -> Evaluator | None:
@@ -120,9 +124,7 @@ async def _prepared(site: Site, checks: Checks) -> Evaluator | None:
     if not suite.usable:
         return None
     untouched = await look_at_untouched(context.box, suite)
-    return GeneratedEvaluator(
-        context.box, checks, suite=suite, untouched=untouched, emit=context.emit
-    )
+    return GeneratedEvaluator(checks, suite=suite, untouched=untouched, emit=context.emit)
 
 
 def _unheard(_body: object) -> None:

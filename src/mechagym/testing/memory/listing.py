@@ -69,7 +69,7 @@ async def stat_(shell: Shell, argv: list[str]) -> int:
         kind = _KINDS[type(node)][0]
         values = {"%f": f"{kind | node.mode:x}", "%a": f"{node.mode & 0o7777:o}", "%n": path}
         values |= {"%s": str(size), "%Y": when, "%Z": when, "%i": str(id(node))}
-        values |= {"%z": str(node.mtime) if isinstance(node, File) else "0"}
+        values |= dict.fromkeys(("%y", "%z"), str(node.mtime) if isinstance(node, File) else "0")
         await say(shell, re.sub("%[a-zA-Z]", lambda m: values.get(m[0], "?"), form) + "\n")  # noqa: B023
     return status
 
