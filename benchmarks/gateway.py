@@ -18,7 +18,7 @@ from collections.abc import Iterator
 from contextlib import contextmanager
 from dataclasses import dataclass, field, replace
 from pathlib import Path
-from statistics import median, quantiles
+from statistics import mean, median, quantiles
 
 import anyio
 
@@ -70,6 +70,12 @@ def process(argv: list[str], said: str) -> Iterator[tuple[subprocess.Popen[str],
         child.stdin.close()
         yield child, child.stdout.readline().split()
         child.kill()
+
+
+def brief_double() -> str:
+    """The script of a provider that says one word, at once."""
+    turn = {"kind": "turn", "text": "x", "trouble": {"stamps": True}}
+    return json.dumps({"answers": [turn], "again": True})
 
 
 def double(pieces: int) -> str:
@@ -134,6 +140,51 @@ async def streams(url: str, token: str, count: int, begin_s: float = 3.0) -> See
             tasks.create_task(stream(url, token, seen))
             await asyncio.sleep(begin_s / count)
     return seen
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Work:
+    """What one call costs: CPU of the double that answers and of the gateway between, and the time
+    to its first byte without and with the gateway. All in milliseconds.
+    """
+
+    double_ms: float
+    gateway_ms: float
+    direct_ms: float
+    through_ms: float
+
+    @property
+    def cpu_ratio(self) -> float:
+        """How often the double's work the gateway's is: both are Python on the same machine."""
+        return self.gateway_ms / self.double_ms
+
+
+def work(rounds: int = 10, each: int = 30) -> Work:
+    """Call one after the other, direct and through the gateway in turns."""
+    with (
+        process(["mechagym.testing.provider"], brief_double()) as (provider, [direct]),
+        process(["benchmarks.gateway", "--serve", direct], "") as (gateway, (url, token)),
+    ):
+
+        def calls(at: str, key: str, pid: int) -> tuple[float, float]:
+            before, firsts = cpu_s(pid), []
+            for _ in range(each):
+                seen = asyncio.run(streams(at, key, 1, begin_s=0))
+                assert not seen.errors
+                firsts += seen.first
+            return (cpu_s(pid) - before) / each * 1000, median(firsts)
+
+        calls(url, token, gateway.pid)
+        bare, between = [], []
+        for _ in range(rounds):
+            bare.append(calls(direct, "key", provider.pid))
+            between.append(calls(url, token, gateway.pid))
+    return Work(
+        double_ms=mean(cpu for cpu, _ in bare),
+        gateway_ms=mean(cpu for cpu, _ in between),
+        direct_ms=median(first for _, first in bare),
+        through_ms=median(first for _, first in between),
+    )
 
 
 def p99(values: list[float]) -> float:
@@ -217,7 +268,14 @@ def main() -> None:
     if told.serve:
         anyio.run(serve, told.serve)
         return
-    figures: list[Figure] = []
+    one = work()
+    figures = [
+        Figure(
+            what="CPU of the gateway per call, one after the other",
+            value=f"{one.gateway_ms:.2f} ms, the double's {one.double_ms:.2f} ms:"
+            f" {one.cpu_ratio:.2f} ×",
+        )
+    ]
     script = double(int(told.seconds / GAP_S))
     with (
         process(["mechagym.testing.provider"], script) as (_, [provider]),
