@@ -91,7 +91,7 @@ async def _run(box: Box, script: str, *rows: list[str]) -> None:
         words = [word for row in rows[i : i + AT_ONCE] for word in row]
         if not words:
             continue
-        options = ExecOptions(cwd="/", timeout_s=_S)
+        options = ExecOptions(cwd="/", user="root", timeout_s=_S)
         result = await box.exec(("sh", "-c", script, "carry", *words), options)
         if not result.ok:
             said = result.stderr.decode("utf-8", "replace").strip()[-300:]

@@ -19,18 +19,19 @@ LIST_S = 60.0
 AT_ONCE = 500
 MOST_CHANGES = 20_000
 SCRATCH = ("/tmp", "/var/tmp")  # noqa: S108
+_OPTIONS = ExecOptions(cwd="/", user="root", timeout_s=LIST_S, limit_bytes=LIST_BYTES)
 Listing = Mapping[str, str]
 """Absolute path → mode, size and time of change; of a folder its mode alone."""
 
 _STATES = r"""
 stat -c '%f|%u:%g|%n' -- "$@" 2>/dev/null
-echo
+echo ==
 for p; do if [ -L "$p" ]; then printf '%s|%s\n' "$(readlink "$p")" "$p"; fi; done
-echo
+echo ==
 n=$#
 for p; do if [ -f "$p" ] && [ ! -L "$p" ]; then set -- "$@" "$p"; fi; done
 shift $n
-if [ $# -gt 0 ]; then sha256sum -- "$@"; fi
+if [ $# -gt 0 ]; then sha256sum "$@"; fi
 """
 
 
@@ -63,8 +64,7 @@ class Changes:
 async def list_files(box: Box, place: Surroundings) -> Listing:
     """List the places. Raises SandboxError where there is too much to compare."""
     roots = apart((place.workdir, place.home, *place.named, *PLACES))
-    options = ExecOptions(cwd="/", timeout_s=LIST_S, limit_bytes=LIST_BYTES)
-    result = await box.exec(("sh", "-c", _script(roots, place.helper)), options)
+    result = await box.exec(("sh", "-c", _script(roots, place.helper)), _OPTIONS)
     if result.timed_out or result.stdout_total > LIST_BYTES:
         raise SandboxError("there are too many files to compare", reason="too_many_files")
     listing: dict[str, str] = {}
@@ -96,12 +96,12 @@ async def changes_in(fork: Box, place: Surroundings, before: Listing) -> Changes
 
 
 async def entries_of(box: Box, paths: Sequence[str]) -> tuple[Entry, ...]:
-    """How these paths are now, sorted; what is not there is left out."""
+    """How these paths are now, sorted; what is not there is left out. Raises SandboxError."""
     found: list[Entry] = []
     for i in range(0, len(paths), AT_ONCE):
-        options = ExecOptions(cwd="/", timeout_s=LIST_S, limit_bytes=LIST_BYTES)
         argv = ("sh", "-c", _STATES, "states", *paths[i : i + AT_ONCE])
-        stats, links, sums = ((await box.exec(argv, options)).text + "\n\n\n").split("\n\n", 2)
+        result = await box.exec(argv, _OPTIONS)
+        stats, links, sums = (result.text + CUT * 2).split(CUT)[:3]
         content = {path: target for target, path in _pairs(links, "|")}
         content |= {path: digest for digest, path in _pairs(sums, "  ")}
         for line in stats.splitlines():
@@ -116,6 +116,8 @@ async def entries_of(box: Box, paths: Sequence[str]) -> tuple[Entry, ...]:
                 owner=owner,
                 content=content.get(path, ""),
             )
+            if kind == "file" and not entry.content:
+                raise SandboxError(f"{path} cannot be compared", reason="no_digest")
             found.append(entry)
     return tuple(sorted(found, key=lambda entry: entry.path))
 
