@@ -18,6 +18,7 @@ LIST_BYTES = 32 * MIB
 LIST_S = 60.0
 AT_ONCE = 500
 MOST_CHANGES = 20_000
+CUT = "\x1e"
 SCRATCH = ("/tmp", "/var/tmp")  # noqa: S108
 _OPTIONS = ExecOptions(cwd="/", user="root", timeout_s=LIST_S, limit_bytes=LIST_BYTES)
 Listing = Mapping[str, str]
@@ -25,9 +26,9 @@ Listing = Mapping[str, str]
 
 _STATES = r"""
 stat -c '%f|%u:%g|%n' -- "$@" 2>/dev/null
-echo ==
+printf '\036'
 for p; do if [ -L "$p" ]; then printf '%s|%s\n' "$(readlink "$p")" "$p"; fi; done
-echo ==
+printf '\036'
 n=$#
 for p; do if [ -f "$p" ] && [ ! -L "$p" ]; then set -- "$@" "$p"; fi; done
 shift $n
