@@ -52,13 +52,13 @@ class Rungs:
     async def act(self, state: ExecutionState) -> tuple[ExecutionState, list[str]]:
         """Do what the rung asks for; gives what the model is told."""
         if state.rung == 1:
-            self._no_progress(state, "the model is asked to think anew")
+            self._told(1, "the model is asked to think anew")
             return state, [_rethink(state, self._config.prompts.rethink_prompt or RETHINK)]
         if state.rung == 2:
             return await self._resample(state)
         state, put_back = await self._checking.put_best_back(state)
         best = ", the best state is in the box" if put_back else ""
-        self._no_progress(state, f"the run stops{best}")
+        self._told(3, f"the run stops{best}")
         return state, []
 
     async def sample_at_start(self, state: ExecutionState) -> tuple[ExecutionState, list[str]]:
@@ -77,9 +77,9 @@ class Rungs:
         if outcome is None or outcome.chosen is None:
             done = "the best state was put back" if put_back else "the open points are told afresh"
             rows = "\n".join(f"- {point}" for point in open_points(state))
-            self._no_progress(state, done)
+            self._told(2, done)
             return state, [f"{back}There is still no progress. Open points:\n{rows}".rstrip()]
-        self._no_progress(state, f"candidates were made, {outcome.chosen} was taken")
+        self._told(2, f"candidates were made, {outcome.chosen} was taken")
         return state, [back + await self._outcome_told(outcome)]
 
     async def _sample(
@@ -123,8 +123,8 @@ class Rungs:
             f" ({outcome.reason}); its changes are in your files now.{lost}\n{files}"
         )
 
-    def _no_progress(self, state: ExecutionState, done: str) -> None:
-        self._telling.emit(MapNoProgress(rung=state.rung, done=done))
+    def _told(self, rung: int, done: str) -> None:
+        self._telling.emit(MapNoProgress(rung=rung, done=done))
 
 
 def _rethink(state: ExecutionState, prompt: str) -> str:
