@@ -144,6 +144,7 @@ async def run_shown(order: Order) -> JobReport:
         ) as access,
         wiring.open_sandbox(asked.sandbox, settings, trusts_host=trusts_host) as chosen,
     ):
+        selected = await wiring.select_models(asked, settings)
         # last, since it may load much: whatever else can be wrong has been told by then
         config = await wiring.with_tools(asked, settings, _tell)
         if not order.showing.as_json and not order.showing.quiet:
@@ -156,6 +157,7 @@ async def run_shown(order: Order) -> JobReport:
                 begun=lambda taken: _begin(board, taken),
                 watch=screen.take,
                 access=access,
+                selected=tuple(selection.event() for selection in selected),
                 make_wrapper=wiring.wrapper(config.protocol),
             )
             return await run_job(config, order.tasks, parts, resuming=order.resuming)

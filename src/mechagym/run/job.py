@@ -26,6 +26,7 @@ from mechagym.events import (
     JobEnded,
     JobOp,
     JobStarted,
+    ModelSelected,
     OpTaken,
     SetBudgetOp,
     StopOp,
@@ -84,7 +85,7 @@ class Job:
         self._scope = anyio.CancelScope()
         self._before: dict[str, int] = {}
 
-    async def run(self, *, resumed: bool) -> JobReport:
+    async def run(self, *, resumed: bool, selected: Sequence[ModelSelected] = ()) -> JobReport:
         """Sweep up what dead owners left, then carry out all plans.
 
         Ctrl-C once cancels in order, twice ends this process at once.
@@ -93,6 +94,8 @@ class Job:
         rows = await self._kit.store.trials(self._row.job_id)
         self._before = {row.key.trial_id: row.tries for row in rows}
         self._emit(JobStarted(owner_pid=os.getpid(), trials=len(rows), resumed=resumed))
+        for selection in selected:
+            self._emit(selection)
         await self._kit.sandbox.reap(ReapScope())
         keys = [row.key for row in rows]
         await self._begin_folder(keys)

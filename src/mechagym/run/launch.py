@@ -10,7 +10,7 @@ from dataclasses import asdict, dataclass, field, replace
 
 from mechagym.budget import Meter
 from mechagym.errors import ConfigError
-from mechagym.events import EventBody, body_from_json, body_to_json
+from mechagym.events import EventBody, ModelSelected, body_from_json, body_to_json
 from mechagym.records import adapter, to_json
 from mechagym.run.access import Access
 from mechagym.run.config import AgentChoice, JobConfig
@@ -40,7 +40,7 @@ class Parts:
 
     `host_env` is what `${VAR}` of a task and of an agent's options is resolved from; `begun` is
     told once what the job is and what is left of it, `watch` sees each event as it happens and as
-    it is kept: redacted.
+    it is kept: redacted. `selected` tells which models the router gave leave for.
     """
 
     store_url: str
@@ -53,6 +53,7 @@ class Parts:
     begun: Callable[[Taken], None] = lambda _taken: None
     watch: Watch = ignore
     access: Access | None = None
+    selected: tuple[ModelSelected, ...] = ()
     make_wrapper: MakeWrapper | None = None
 
 
@@ -85,7 +86,7 @@ async def run_job(
         purse = await open_purse(store, taken.row, config.budget, kit.emitter(taken.row.job_id))
         kit = replace(kit, meter=purse)
         job = Job(taken.row, taken.todo, kit=kit, engine=engine, retries=config.pace.retries)
-        return await job.run(resumed=taken.resumed)
+        return await job.run(resumed=taken.resumed, selected=parts.selected)
 
 
 def _redactor(

@@ -9,7 +9,7 @@ from datetime import timedelta
 from itertools import zip_longest
 
 from mechagym.budget import LIMITS, Budget, Limit, Meter
-from mechagym.events import BudgetRaised, Emit, Event, JobStarted
+from mechagym.events import BudgetRaised, Emit, Event, JobEnded, JobStarted
 from mechagym.records import Spend, Usage, from_json
 from mechagym.run.config import JobConfig
 from mechagym.store import JobRow, Store, TrialRow
@@ -64,7 +64,10 @@ def worked(events: Sequence[Event]) -> timedelta:
     for event, after in zip_longest(events, events[1:]):
         if isinstance(event.body, JobStarted):
             began = event.at
-        over = after is None or isinstance(after.body, JobStarted)
+        last = isinstance(
+            event.body, JobEnded
+        )  # what comes then is of people, until the next start
+        over = last or after is None or isinstance(after.body, JobStarted)
         if over and began is not None:
             total += event.at - began
             began = None

@@ -15,6 +15,7 @@ from mechagym.wiring.agents import (
 from mechagym.wiring.models import admission, catalogue, credentials, models_of, prices
 from mechagym.wiring.plugins import names
 from mechagym.wiring.protocols import wrapper
+from mechagym.wiring.routing import select_models
 from mechagym.wiring.sandboxes import AUTO, Chosen, made_sandbox, open_sandbox
 
 __all__ = [
@@ -36,6 +37,7 @@ __all__ = [
     "open_access",
     "open_sandbox",
     "prices",
+    "select_models",
     "with_tools",
     "wrapper",
 ]
