@@ -13,6 +13,7 @@ COMMANDS = {
     "tasks": ("tasks:tasks", "List, show, check, fetch, import and make tasks."),
     "jobs": ("jobs:jobs", "List, show, compare, retry, resume, stop and remove jobs."),
     "trials": ("trials:trials", "Look into single trials: record, logs, changes."),
+    "testgen": ("testgen:testgen", "Make tests from an instruction, look at them, run them."),
     "trajectory": ("trajectory:trajectory", "Work with ATIF trajectory files."),
     "models": ("models:models", "List models with limits and prices; check if they can be used."),
     "gateway": ("gateway:gateway", "Serve models to agents on this host, up to a hard limit."),

@@ -48,7 +48,10 @@ class Contender:
 class Bench(Protocol):
     """What the loop is handed: it knows neither boxes nor models."""
 
-    basis: Basis
+    @property
+    def basis(self) -> Basis:
+        """What `measure` gives: agreement with sealed verdicts, or the suite's own score."""
+        ...
 
     async def measure(self, contender: Contender, task: str, repetition: int) -> float | None:
         """Make and save one suite, and give what it is worth; None: it could not be measured."""

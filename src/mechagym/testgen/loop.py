@@ -14,6 +14,7 @@ from mechagym.budget import Meter
 from mechagym.errors import BoxDied, BudgetError, MechagymError, ModelError, SandboxError
 from mechagym.events import (
     Emit,
+    TestgenConfigSaved,
     TestgenError,
     TestgenInputs,
     TestgenMatrix,
@@ -28,6 +29,7 @@ from mechagym.sandbox.base import Box
 from mechagym.sandbox.survey import survey
 from mechagym.testgen.analysis import Analysis, analyse
 from mechagym.testgen.asking import Voice
+from mechagym.testgen.config import FIRST_VERSION, body_of
 from mechagym.testgen.inputs import look, missing_outputs, open_inputs
 from mechagym.testgen.limits import Quota, categories_of, quota
 from mechagym.testgen.paths import named_paths
@@ -37,6 +39,7 @@ from mechagym.testgen.readiness import inputs_unused, open_cells, valid_in
 from mechagym.testgen.result import conclude
 from mechagym.testgen.rounds import Gap, Run, Special, Stop
 from mechagym.testgen.running import runner_for
+from mechagym.testgen.task_types import task_type
 from mechagym.testgen.types import GenerationInput, OpenWriter, TestGenResult, digest_of
 from mechagym.testgen.validity import Bench, judge_together
 
@@ -120,11 +123,14 @@ def _begin(given: GenerationInput, box: Box, means: Means, order: Order, wanted:
     )
     if run.writer.name == run.reviewer.name:
         run.notes.append(f"{run.writer.name} both writes the tests and judges them")
+    known = digest_of(config)
+    means.emit(TestgenConfigSaved(digest=known, version=FIRST_VERSION, body=body_of(config)))
     means.emit(
         TestgenStart(
             run_id=order.run_id,
             context=order.context,
-            config_digest=digest_of(config),
+            config_digest=known,
+            task_type=task_type(given.instruction),
             limits=to_dict(given.limits),
             categories=wanted.categories,
             models=tuple(dict.fromkeys((run.writer.name, run.reviewer.name))),
