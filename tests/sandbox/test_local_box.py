@@ -3,6 +3,7 @@ user.
 """
 
 import os
+import shutil
 import subprocess
 import sys
 import time
@@ -250,6 +251,20 @@ async def test_close_is_quick_with_processes_that_ignore_signals(sandbox):
         await box.exec(stubborn, ExecOptions(background=True))
         began = time.monotonic()
     assert time.monotonic() - began < 1
+
+
+async def test_a_close_that_takes_too_long_is_left_to_others(cache, monkeypatch):
+    sandbox = LocalSandbox(cache=cache)
+    async with sandbox.open(host_spec()) as box:
+        monkeypatch.setattr("mechagym.sandbox.local.instance.CLOSE_S", 0.0)
+    groups, left = box.instance.groups, cache / "boxes" / box.instance.box_id
+    assert left.is_dir()
+    with pytest.raises(BoxDied):
+        await box.exec(["true"])
+    await sandbox.aclose()
+    if groups:
+        await groups.remove()
+        shutil.rmtree(left)
 
 
 async def test_a_box_that_died_says_so(sandbox):

@@ -21,12 +21,13 @@ GROUP = "root:x:0:\nann:x:1001:\nwheel:x:27:ann,root\nvideo:x:44:ann\n"
 
 
 def config(**about: object) -> dict[str, Any]:
-    return bundle.config(bundle.Bundle(hostname="h", argv=("sh",), **about))  # type: ignore[arg-type]
+    about = {"hostname": "h", "argv": ("sh",), **about}
+    made: dict[str, Any] = json.loads(bundle.config(bundle.Bundle(**about)))  # type: ignore[arg-type]
+    return made
 
 
 def test_a_bundle_keeps_the_box_in():
     made = config(env={"A": "1"}, binds=(bundle.Bind(source="/x", target="/y"),))
-    assert json.loads(json.dumps(made)) == made
     process, linux = made["process"], made["linux"]
     assert process["noNewPrivileges"] is True
     assert len(process["capabilities"]["bounding"]) == 14
@@ -185,6 +186,13 @@ def test_limits_in_both_versions_of_control_groups():
     assert (one["cpu.cfs_quota_us"], one["cpu.cfs_period_us"]) == ("150000", "100000")
     assert two["cpu.max"] == "150000 100000"
     assert one["pids.max"] == two["pids.max"] == "10"
+
+
+def test_groups_are_made_where_a_limit_needs_one_and_to_stand_still():
+    where = {name: Path(name) for name in cgroups.WANTED}
+    assert set(cgroups.needed(Limits(), where)) == {"pids", "freezer"}
+    assert set(cgroups.needed(Limits(memory_mb=64), where)) == {"pids", "freezer", "memory"}
+    assert set(cgroups.needed(Limits(cpus=1, memory_mb=64), where)) == set(where)
 
 
 HYBRID = """

@@ -9,6 +9,7 @@ import stat
 import tarfile
 import time
 from collections.abc import AsyncIterable, AsyncIterator, Iterable, Iterator
+from itertools import islice
 from pathlib import Path
 
 import anyio.to_thread
@@ -19,6 +20,7 @@ from mechagym.sandbox.landing import Landing, parts_of
 from mechagym.sandbox.tarstream import BLOCK, TarReader
 
 CHUNK = 1024 * 1024
+_AT_ONCE = 2  # so that the end of a small tree is seen in the one turn of a thread that it takes
 _END = b"\0" * (2 * BLOCK)
 _CAPS = TransferCaps()
 
@@ -41,8 +43,11 @@ def pack(
 
 async def threaded(chunks: Iterator[bytes]) -> AsyncIterator[bytes]:
     """Iterate in a worker thread: reading a big tree must not hold up the loop."""
-    while (chunk := await anyio.to_thread.run_sync(next, chunks, None)) is not None:
-        yield chunk
+    pieces = [b""] * _AT_ONCE
+    while len(pieces) == _AT_ONCE:
+        pieces = await anyio.to_thread.run_sync(_next, chunks)
+        for piece in pieces:
+            yield piece
 
 
 async def unpack(
@@ -66,6 +71,10 @@ async def unpack(
         return reader.finish()
     finally:
         landing.close()
+
+
+def _next(chunks: Iterator[bytes]) -> list[bytes]:
+    return list(islice(chunks, _AT_ONCE))
 
 
 def _packed(source: Path | bytes, name: str, mode: int, mtime: float | None) -> Iterator[bytes]:

@@ -68,7 +68,7 @@ class LocalBox:
         assert pool is not None
         if network is not None and network.env:
             options = replace(options, env={**network.env, **options.env})
-        if options.user is not None and same_user(options.user, self.info.user):
+        if options.user is not None and same_user(options.user, self.instance.user):
             options = replace(options, user=None)
         return await pool.exec(argv, options)
 

@@ -100,22 +100,30 @@ class Bundle:
     binds: tuple[Bind, ...] = ()
 
 
-def config(bundle: Bundle) -> dict[str, Json]:
+def config(bundle: Bundle) -> str:
     """The whole `config.json`."""
     first = process(bundle.argv, User(), bundle.env, cwd=bundle.cwd)
-    return {
+    own = {
         "ociVersion": "1.0.2",
         "process": first,
         "root": {"path": bundle.root, "readonly": False},
         "hostname": bundle.hostname,
         "mounts": [*_mounts(), *map(_bind, bundle.binds)],
-        "linux": {
+    }
+    return f'{json.dumps(own)[:-1]}, "linux": {_linux()}}}'
+
+
+@cache
+def _linux() -> str:
+    """What is the same for all boxes, and most of the text."""
+    return json.dumps(
+        {
             "namespaces": [{"type": name} for name in _NAMESPACES],
             "maskedPaths": _MASKED,
             "readonlyPaths": _READ_ONLY,
             "seccomp": seccomp(platform.machine()),
-        },
-    }
+        }
+    )
 
 
 def process(argv: tuple[str, ...], user: User, env: dict[str, str], *, cwd: str) -> dict[str, Json]:
@@ -146,7 +154,6 @@ def process(argv: tuple[str, ...], user: User, env: dict[str, str], *, cwd: str)
     }
 
 
-@cache
 def seccomp(machine: str) -> dict[str, Any]:
     """Docker's default list for a process without CAP_SYS_ADMIN; data of containers/common
     (Apache-2.0).

@@ -77,7 +77,7 @@ class Groups:
             await remove(folder)
 
     def _write(self, controller: str, name: str, value: str) -> None:
-        (self.folders[controller] / name).write_text(value, encoding="utf-8")
+        _write(self.folders[controller] / name, value)
 
     async def _until(self, name: str, word: str) -> None:
         deadline = time.monotonic() + _GONE_S
@@ -118,13 +118,22 @@ def parents() -> Parents:
     return {name: path for name, path in found.items() if os.access(path, os.W_OK)}
 
 
+def needed(limits: Limits, where: Parents) -> Parents:
+    """Those in which a box needs a group: each costs as much as a folder to make, enter, remove."""
+    return {
+        name: parent
+        for name, parent in where.items()
+        if name not in LIMIT_OF or getattr(limits, LIMIT_OF[name]) is not None
+    }
+
+
 def names(box_id: str, where: Parents) -> dict[str, Path]:
     """The folders of a box's groups, by controller."""
     return {name: parent / f"{NAME}{box_id}" for name, parent in where.items()}
 
 
 def create(box_id: str, limits: Limits, where: Parents) -> Groups:
-    """Make the groups of a box with its limits in force."""
+    """Make the groups of a box, in all of `where` (see `needed`), with its limits in force."""
     unified = len(set(where.values())) == 1 and len(where) > 1
     folders = names(box_id, where)
     groups = Groups(folders=folders, unified=unified)
@@ -133,7 +142,7 @@ def create(box_id: str, limits: Limits, where: Parents) -> Groups:
     for controller, name, value in settings(limits, unified=unified):
         if controller in folders:
             with suppress(FileNotFoundError):  # no swap accounting on this kernel
-                (folders[controller] / name).write_text(value, encoding="utf-8")
+                _write(folders[controller] / name, value)
     return groups
 
 
@@ -212,6 +221,14 @@ def unified(top: Path) -> Parents:
     except OSError:
         return {}
     return dict.fromkeys([*wanted, "freezer"], folder) if wanted else {}
+
+
+def _write(path: Path, value: str) -> None:
+    descriptor = os.open(path, os.O_WRONLY | os.O_CLOEXEC)
+    try:
+        os.write(descriptor, value.encode())
+    finally:
+        os.close(descriptor)
 
 
 def _removed(folder: Path) -> bool:

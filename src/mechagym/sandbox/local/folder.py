@@ -47,14 +47,14 @@ class Folder:
         """The layer of its own under that, if there is one."""
         return [f"boxes/{self.box_id}/{FLAT}"] if self.flat else []
 
-    async def make(self, labels: Mapping[str, str], config: Mapping[str, object]) -> None:
+    async def make(self, labels: Mapping[str, str], config: str) -> None:
         """Make it, with the note whose it is and what the runtime is to do. Raises OSError."""
         room = self.keeper.folder
         path = room / "boxes" / self.box_id
         async with locks.together(room / BEGINNING):
             path.mkdir(mode=0o711)
-            (path / "owner.json").write_text(json.dumps(labels), encoding="utf-8")
-        (path / "config.json").write_text(json.dumps(config), encoding="utf-8")
+            (path / "owner.json").write_bytes(json.dumps(labels).encode())
+        (path / "config.json").write_bytes(config.encode())
         if os.getuid() == 0:
             os.chown(path, self.keeper.owner, self.keeper.owner)
 

@@ -19,7 +19,10 @@ _TRIES = 500
 
 
 class Hold:
-    """Holds the processes of one box. `pid`: its first process; `groups` None: by signals."""
+    """Holds the processes of one box. `pid`: its first process; `groups` None: by signals.
+
+    `is_taken` from before the first is stopped until all go on.
+    """
 
     def __init__(self, pid: int, groups: Groups | None) -> None:
         self._pid = pid
@@ -27,6 +30,7 @@ class Hold:
         self._lock = anyio.Lock()
         self._stopped: set[int] = set()
         self.count = 0
+        self.is_taken = False
 
     async def take(self) -> None:
         """Stop all, if nobody has yet. Raises SandboxError where they do not stand still."""
@@ -47,6 +51,7 @@ class Hold:
                 self._go_on()
 
     async def _stop(self) -> None:
+        self.is_taken = True
         if self._groups is not None:
             await self._groups.freeze()
             return
@@ -69,6 +74,7 @@ class Hold:
             with suppress(ProcessLookupError):
                 os.kill(pid, signal.SIGCONT)
         self._stopped.clear()
+        self.is_taken = False
 
 
 def _pids(space: str) -> list[int]:

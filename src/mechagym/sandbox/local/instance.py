@@ -93,9 +93,11 @@ class Instance:
                 self._fault = self._reason(error)
             finally:
                 self._up.set()
-                await self._end()
-                services.cancel_scope.cancel()
-                await services.__aexit__(None, None, None)
+                try:
+                    await self._end()
+                finally:  # it may be given up: see `stop`
+                    services.cancel_scope.cancel()
+                    await services.__aexit__(None, None, None)
                 self._gone.set()
 
     async def started(self) -> None:
@@ -173,7 +175,7 @@ class Instance:
         except OSError as error:
             raise failed(f"box {self.box_id}", error, self.plant.keeper.folder) from error
         if self.plant.groups:
-            self.groups = cgroups.create(self.box_id, self.spec.limits, self.plant.groups)
+            self.groups = cgroups.create(self.box_id, self.spec.limits, self._parents)
         main, self._spare = self._main, self._spare = Pipes(), Pipes()
         given = [*main.theirs, *self._spare.theirs]
         shown = self._shown() if os.getuid() == 0 else []
@@ -212,6 +214,10 @@ class Instance:
                 os.chown(mount.source, owner, owner, follow_symlinks=False)
         return [syscalls.detached(path) for path in self._mounts]
 
+    @property
+    def _parents(self) -> cgroups.Parents:
+        return cgroups.needed(self.spec.limits, self.plant.groups)
+
     async def _disk(self) -> Disk | None:
         size_mb, disks = self.spec.limits.storage_mb, self.plant.disks
         if size_mb is None or disks is None:
@@ -219,11 +225,11 @@ class Instance:
         return await anyio.to_thread.run_sync(disks.make, size_mb)
 
     def _labels(self) -> dict[str, str]:
-        groups = cgroups.names(self.box_id, self.plant.groups)
+        groups = cgroups.names(self.box_id, self._parents)
         named = ":".join(map(str, dict.fromkeys(groups.values())))
         return {**owner_labels(self.spec.labels), GROUPS: named}
 
-    def _config(self) -> dict[str, object]:
+    def _config(self) -> str:
         binds = [bundle.Bind(source=self.plant.init, target=bundle.INIT)]
         for number, mount in enumerate(self.spec.mounts):
             binds.append(bundle.Bind(source=f"mount{number}", target=mount.target))
@@ -296,7 +302,7 @@ class Instance:
         if self._ended >= 0:
             with suppress(ProcessLookupError):
                 signal.pidfd_send_signal(self._ended, signal.SIGKILL)
-        if self.groups:
+        if self.groups and self._hold and self._hold.is_taken:
             self.groups.thaw()
 
     async def _end(self) -> None:

@@ -77,8 +77,8 @@ class Network:
             os.close(self._way_out)
             self._way_out = None
         if self._slirp is not None:
-            await anyio.to_thread.run_sync(_ended, self._slirp)
-            self._slirp = None
+            slirp, self._slirp = self._slirp, None
+            await _ended(slirp)
         if self._serving is not None:
             self._serving.cancel()
             self._serving = None
@@ -135,6 +135,13 @@ def _start(argv: list[str], files: tuple[int, ...]) -> subprocess.Popen[bytes]:
     return subprocess.Popen(argv, stdin=quiet, stdout=quiet, stderr=quiet, pass_fds=files)
 
 
-def _ended(process: subprocess.Popen[bytes]) -> None:
-    process.kill()  # it keeps nothing; waiting with a timeout would poll for 30 ms
+async def _ended(process: subprocess.Popen[bytes]) -> None:
+    """Kill it: it keeps nothing."""
+    ended = os.pidfd_open(process.pid)
+    try:
+        process.kill()
+        with anyio.CancelScope(shield=True):
+            await anyio.wait_readable(ended)
+    finally:
+        os.close(ended)
     process.wait()

@@ -5,7 +5,6 @@ no daemon.
 import os
 from collections.abc import AsyncIterator, Callable
 from contextlib import asynccontextmanager
-from dataclasses import asdict
 from pathlib import Path
 
 import anyio
@@ -182,9 +181,8 @@ class LocalSandbox:
 
     def _describe(self, instance: Instance) -> BoxInfo:
         spec, rootfs = instance.spec, instance.rootfs
-        asked = {
-            n: float(v) for n, v in asdict(spec.limits).items() if v is not None and n in _LIMITS
-        }
+        limits = spec.limits
+        asked = {n: float(v) for n in _LIMITS if (v := getattr(limits, n)) is not None}
         here = self.capabilities.limits
         return BoxInfo(
             backend=self.name,
