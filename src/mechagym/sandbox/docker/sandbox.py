@@ -74,10 +74,10 @@ class DockerSandbox:
         networks: frozenset[NetworkMode] = frozenset({"public", "no-network"})
         return Capabilities(
             limits=frozenset(n for n, key in _LIMITS.items() if self._info.get(key, True)),
-            networks=networks | {"allowlist"} if self._ways.any else networks,
+            networks=networks | {"allowlist"} if self._ways.possible else networks,
             images=frozenset({"registry", "build"}),
             compose=True,
-            door=self._ways.any,
+            door=self._ways.possible,
             rootless=any("rootless" in option for option in security),
         )
 

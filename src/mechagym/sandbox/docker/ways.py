@@ -49,7 +49,7 @@ class Ways:
     allowed: tuple[Way, ...] = ("socket", "relay")
 
     @property
-    def any(self) -> bool:
+    def possible(self) -> bool:
         """Whether one may work here; whether it does is known once it is tried."""
         return "relay" in self.allowed or can_open()
 
@@ -64,13 +64,14 @@ class Ways:
             yield await self._first(box, stack)
 
     async def _first(self, box: dict[str, Any], stack: AsyncExitStack) -> Inside:
-        tries = {"socket": [_socket(box)]} if "socket" in self.allowed else {}
-        if "relay" in self.allowed:
-            images = dict.fromkeys((box["Image"], FALLBACK))
-            tries["relay"] = [_relay(self.engine, box, image) for image in images]
+        images = dict.fromkeys((box["Image"], FALLBACK))
+        tries = {
+            "socket": [_socket(box)],
+            "relay": [_relay(self.engine, box, image) for image in images],
+        }
         reasons = []
-        for way, candidates in tries.items():
-            for candidate in candidates:
+        for way in self.allowed:
+            for candidate in tries[way]:
                 try:
                     return await stack.enter_async_context(candidate)
                 except _NoWayError as error:
