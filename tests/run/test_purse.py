@@ -38,6 +38,7 @@ def test_time_between_processes_is_not_worked():
     start, note = JobStarted(owner_pid=1, trials=1), MessageSaid(text="")
     told = events(
         *((0, start), (5, note), (10, JobEnded(state="stopped"))),
+        (500, BudgetRaised(limit="usd", before=1, after=2)),
         *((1000, start), (1007, note)),
     )
     assert worked(told) == timedelta(seconds=17)
