@@ -1,5 +1,10 @@
 """What the planner's tests share: states, and actions as a model wants them."""
 
+from collections.abc import AsyncIterator
+from contextlib import asynccontextmanager
+
+import pytest
+
 from mechagym.agents.map.arguments import RunCommand, ToolArgs, WriteFile
 from mechagym.agents.map.types import (
     ActionResult,
@@ -9,7 +14,8 @@ from mechagym.agents.map.types import (
     ToolAction,
 )
 from mechagym.records.map import Decomposition, Subtask, SubtaskStatus
-from mechagym.sandbox.base import Box
+from mechagym.sandbox.base import Box, BoxSpec, NetworkPolicy, RegistryImage
+from mechagym.sandbox.docker import DockerSandbox
 
 HELPER = "/tmp/.mechagym-map"
 SUBTASK = Subtask(id="all", name="all", goal="do it", max_turns=30)
@@ -64,3 +70,17 @@ def done(
         changed_paths=changed,
     )
     return Executed(action=what, result=result, revision=revision)
+
+
+@asynccontextmanager
+async def open_python_box() -> AsyncIterator[Box]:
+    """A Docker box with Python and the working directory /app, or a skip that says why not."""
+    sandbox = DockerSandbox()
+    probe = await sandbox.probe()
+    if not probe.usable:
+        pytest.skip(f"docker: {probe.reason}; {probe.remedy}")
+    image = RegistryImage(reference="python:3.13-slim-bookworm")
+    await sandbox.prepare(image, lambda _: None)
+    spec = BoxSpec(image=image, workdir="/app", network=NetworkPolicy(mode="no-network"))
+    async with sandbox.open(spec) as box:
+        yield box

@@ -11,7 +11,7 @@ import anyio
 
 from mechagym.agents.map.sampler.diffs import diff_of
 from mechagym.agents.map.sampler.share import TURNS, Share
-from mechagym.agents.map.sampler.tree import Changes, Listing, changes_in
+from mechagym.agents.map.sampler.tree import Changes, Listing, changes_in, list_files
 from mechagym.agents.map.types import (
     CandidateBrief,
     EpisodeEnd,
@@ -59,11 +59,8 @@ class Candidate:
 class Attempts:
     """Makes and verifies the candidates of one request; `stack` owns their forks."""
 
-    def __init__(
-        self, request: SampleRequest, share: Share, *, before: Listing, stack: AsyncExitStack
-    ) -> None:
-        self._request, self._share = request, share
-        self._before, self._stack = before, stack
+    def __init__(self, request: SampleRequest, share: Share, *, stack: AsyncExitStack) -> None:
+        self._request, self._share, self._stack = request, share, stack
 
     async def made(self) -> list[Candidate]:
         """Fork and let all work side by side; then equal ones once more. Raises SandboxError."""
@@ -99,16 +96,17 @@ class Attempts:
         left = share.meter.budget.usd
         budget = replace(share.meter.budget, usd=None if left is None else left / share.n)
         try:
+            before = await list_files(candidate.fork, request.surroundings)
             with share.meter.spend(budget) as meter:
                 end = await request.episode.play(candidate.fork, candidate.brief, meter)
-            return await self._seen(candidate, end)
+            return await self._seen(candidate, end, before)
         except MechagymError as error:
             return replace(candidate, problem=f"{type(error).__name__}: {error}")
 
-    async def _seen(self, candidate: Candidate, end: EpisodeEnd) -> Candidate:
+    async def _seen(self, candidate: Candidate, end: EpisodeEnd, before: Listing) -> Candidate:
         request, fork = self._request, candidate.fork
-        changes = await changes_in(fork, request.surroundings, self._before)
-        diff = await diff_of(request.box, fork, changes, self._before)
+        changes = await changes_in(fork, request.surroundings, before)
+        diff = await diff_of(request.box, fork, changes, before)
         problem = "" if changes.paths else end.problem or "it changed nothing"
         spend = candidate.spend + end.spend
         return replace(candidate, changes=changes, diff=diff, spend=spend, problem=problem)

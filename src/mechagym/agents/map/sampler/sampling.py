@@ -11,7 +11,6 @@ from mechagym.agents.map.sampler.candidates import Attempts, Candidate
 from mechagym.agents.map.sampler.carry import Luggage, packed, unpack_into
 from mechagym.agents.map.sampler.selection import Choice, Standing, choose
 from mechagym.agents.map.sampler.share import Share, afforded
-from mechagym.agents.map.sampler.tree import list_files
 from mechagym.agents.map.services import listening
 from mechagym.agents.map.types import SampleOutcome, SampleRequest
 from mechagym.errors import BoxDied, SandboxError
@@ -58,8 +57,7 @@ class ForkSampler:
         services = await listening(request.box) - self._listening
         async with AsyncExitStack() as bags, AsyncExitStack() as forks:
             try:
-                before = await list_files(request.box, request.surroundings)
-                attempts = Attempts(request, share, before=before, stack=forks)
+                attempts = Attempts(request, share, stack=forks)
                 made = await attempts.made()
                 everyone = [await attempts.present(), *made] if request.with_present else made
             except BoxDied:

@@ -1,6 +1,8 @@
-"""What differs between a box and a fork of it: found by lists of files, told by contents.
+"""What was changed in a fork: found by lists of its files before and after, told by contents.
 
-Looked at are the places where work leaves things, as `footprint` has them; caches do not count.
+A fork is compared with itself as it was opened, since not every backend forks times to the
+nanosecond, and some files (`/etc/hosts`) belong to the machine. Looked at are the places where work
+leaves things, as `footprint` has them; caches do not count.
 """
 
 import hashlib
@@ -49,7 +51,7 @@ class Entry:
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Changes:
-    """What a fork has other than the box it was made from. `size_bytes` of what it has."""
+    """What a fork has other than when it was opened. `size_bytes` of what it has."""
 
     entries: tuple[Entry, ...] = ()
     deleted: tuple[str, ...] = ()
