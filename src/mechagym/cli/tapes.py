@@ -3,6 +3,7 @@
 from collections.abc import Mapping
 from pathlib import Path
 
+from mechagym.agents.map.status import VARYING
 from mechagym.llm.tape import TapeWriter
 from mechagym.trajectory.redact import Redactor, hide_shapes
 
@@ -19,4 +20,4 @@ def new_tape(path: Path, secrets: Mapping[str, str]) -> TapeWriter:
         shapeless, more = hide_shapes(hidden)
         return shapeless, count + more
 
-    return TapeWriter(path, redact)
+    return TapeWriter(path, redact, normalise=VARYING)

@@ -8,6 +8,13 @@ from mechagym.agents.map.types import ExecutionState
 from mechagym.budget import Meter
 
 LATE_SHARE = 0.25
+VARYING = (
+    r"seconds left: \d+",
+    r"usd left: \d+\.\d+",
+    r"Seconds for the task: \d+",
+    r"\d+ MB (?:memory|disk free)",
+)
+"""What is told of time, money and the host: another in each run, so that a tape overlooks it."""
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
