@@ -3,12 +3,13 @@
 import hashlib
 import sys
 import time
-from contextlib import suppress
+from collections.abc import AsyncIterator
+from contextlib import asynccontextmanager, suppress
 from pathlib import Path
 
 import anyio
 import pytest
-from anyio.abc import ByteStream
+from anyio.abc import ByteStream, SocketAttribute
 
 from mechagym.errors import BoxDied, LimitRefused
 from mechagym.sandbox.base import (
@@ -317,3 +318,47 @@ class Endless:
 
     async def send(self, data: bytes) -> None:
         pass
+
+
+@asynccontextmanager
+async def engine_by_tcp() -> AsyncIterator[str]:
+    """The engine's socket as one has it of an engine in another machine: by its port alone."""
+
+    async def copy(source: ByteStream, target: ByteStream) -> None:
+        with suppress(anyio.EndOfStream, anyio.BrokenResourceError, anyio.ClosedResourceError):
+            while True:
+                await target.send(await source.receive())
+        with suppress(OSError, anyio.BrokenResourceError, anyio.ClosedResourceError):
+            await target.send_eof()
+
+    async def handle(client: ByteStream) -> None:
+        async with (
+            client,
+            await anyio.connect_unix("/var/run/docker.sock") as engine,
+            anyio.create_task_group() as tasks,
+        ):
+            tasks.start_soon(copy, client, engine)
+            tasks.start_soon(copy, engine, client)
+
+    listener = await anyio.create_tcp_listener(local_host="127.0.0.1")
+    async with listener, anyio.create_task_group() as tasks:
+        tasks.start_soon(listener.serve, handle)
+        yield f"tcp://127.0.0.1:{listener.extra(SocketAttribute.local_port)}"
+        tasks.cancel_scope.cancel()
+
+
+async def test_an_engine_that_is_reached_by_a_port_alone(tmp_path: Path):
+    answer = OK + b"y" * MIB
+
+    async def door(stream: ByteStream) -> None:
+        await till_the_end(stream)
+        await stream.send(answer)
+
+    await sandbox_by(tmp_path, "relay")  # or it skips
+    async with engine_by_tcp() as host:
+        away = DockerSandbox(host, cache=tmp_path, ways=("relay",))
+        assert (await away.probe()).usable
+        async with away.open(spec_with(door)) as box:
+            assert await ask(box, "/far", b"x" * MIB) == counted(answer)
+            await box.put(b"in", "/file")
+            assert (await box.exec(["cat", "/file"])).text == "in"
