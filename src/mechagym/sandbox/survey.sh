@@ -78,8 +78,9 @@ for program in python3 python node Rscript rustc go java
 do
     if has "$program"; then
         case $program in
-        go) version=$(go version 2>&1) ;;
-        java) version=$(java -version 2>&1 | head -n 1) ;;
+        # these two would leave files behind: counters of use, a map of performance data
+        go) version=$(HOME=/nonexistent XDG_CONFIG_HOME=/nonexistent go version 2>&1) ;;
+        java) version=$(java -XX:-UsePerfData -version 2>&1 | head -n 1) ;;
         *) version=$("$program" --version 2>&1 | head -n 1) ;;
         esac
         printf '%s=%s\n' "$program" "$version"
@@ -88,7 +89,7 @@ done
 
 part packages
 if has python3; then
-    python3 -c 'import importlib.metadata as m
+    python3 -B -c 'import importlib.metadata as m
 for d in sorted({"%s==%s" % (d.metadata["Name"], d.version) for d in m.distributions()})[:200]:
     print("python3=" + d)' 2>/dev/null
 fi

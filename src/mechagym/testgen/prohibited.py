@@ -145,7 +145,7 @@ _LOOK = r"""
 for name in "$@"; do
     case $name in *[!A-Za-z0-9_.+-]*) continue ;; esac
     if command -v "$name" >/dev/null 2>&1; then printf '%s\n' "$name"
-    elif command -v python3 >/dev/null 2>&1 && python3 -c 'import importlib.util, sys
+    elif command -v python3 >/dev/null 2>&1 && python3 -B -c 'import importlib.util, sys
 sys.exit(not importlib.util.find_spec(sys.argv[1].split(".")[0]))' "$name" >/dev/null 2>&1
     then printf '%s\n' "$name"; fi
 done
