@@ -2,10 +2,11 @@
 
 from collections.abc import Sequence
 from dataclasses import replace
+from functools import partial
 from typing import Any
 
 import pytest
-from sqlalchemy import select
+from sqlalchemy import Connection, Table, select
 
 from mechagym.events import (
     Emit,
@@ -105,6 +106,10 @@ def a_run(
     emit(TestgenComplete(run_id=run_id, status=status, totals=totals))
 
 
+def emptied(connection: Connection, table: Table) -> None:
+    connection.execute(table.delete())
+
+
 async def dumped(store: Store) -> dict[str, Sequence[Any]]:
     def read(connection: Any) -> dict[str, Sequence[Any]]:
         return {
@@ -183,7 +188,7 @@ async def test_a_rebuild_mends_what_was_changed_by_hand(url: str):
         await store.flush()
         before = await dumped(store)
         for table in TABLES:
-            await store._database.write(lambda c, t=table: c.execute(t.delete()))
+            await store._database.write(partial(emptied, table=table))
         await store.testgen.rebuild()
         assert await dumped(store) == before
 
@@ -244,8 +249,8 @@ async def test_the_best_config_of_a_type_needs_three_scored_runs_and_counts_ever
         async def best() -> tuple[str, float | None, int, int] | None:
             await store.flush()
             rows = [r for r in await store.testgen.best_configs() if r.task_type == "debugging"]
-            row = rows[0] if rows else None
-            return row and (row.config_digest, row.score, row.pass_count, row.total_runs)
+            found = [(r.config_digest, r.score, r.pass_count, r.total_runs) for r in rows]
+            return found[0] if found else None
 
         a_run(emit, "a1", score=500)
         a_run(emit, "a2", score=None)

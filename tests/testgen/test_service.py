@@ -85,7 +85,6 @@ async def test_a_run_is_made_saved_and_its_suite_tells_right_from_wrong(store: S
         assert row == made.row
 
 
-@pytest.mark.must("testgen-28")
 async def test_whoever_watches_sees_each_event_once_and_in_order(store: Store):
     async with TestGenService.open(store) as service:
         run_id = service.start(a_request())
@@ -109,7 +108,6 @@ async def test_whoever_watches_sees_each_event_once_and_in_order(store: Store):
         assert len(set(tests)) >= 5
 
 
-@pytest.mark.must("testgen-28")
 async def test_an_event_is_seen_within_a_second_while_the_run_goes_on(store: Store):
     """Causality, not the clock: the model answers no further until the watcher has seen more."""
     first_seen = anyio.Event()

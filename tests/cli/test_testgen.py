@@ -1,0 +1,272 @@
+"""`mechagym testgen …` on a scripted model and boxes in memory: all commands, JSON, exit codes."""
+
+import json
+from dataclasses import replace
+from pathlib import Path
+from typing import Any
+
+import anyio
+import pytest
+from click.testing import Result
+
+from mechagym import config
+from mechagym.events import ProtocolReported
+from mechagym.store import Store
+from mechagym.testgen.protocol.steps import check
+from tests.cli.conftest import Cli
+from tests.testgen.author import INSTRUCTION
+from tests.testgen.protocol_runs import GOOD, STUBS, Run
+
+pytestmark = pytest.mark.must("testgen-29")
+
+MODEL = "scripted:tests.testgen.author:answer"
+SMALL = ("-m", MODEL, "--context", "interactive", "--preset", "quick")
+TEST = """\
+#!/bin/sh
+if [ "$(cat /app/out.txt)" = hello ]; then echo 1; else echo 0; fi > /logs/verifier/reward.txt
+"""
+FILES = {
+    "task.toml": 'schema_version = "1.4"\nenvironment = {docker_image = "debian:bookworm-slim",'
+    ' workdir = "/app"}\n',
+    "instruction.md": INSTRUCTION,
+    "tests/test.sh": TEST,
+    "solution/solve.sh": "echo hello > /app/out.txt\n",
+}
+
+
+@pytest.fixture
+def task(home: Path, monkeypatch: pytest.MonkeyPatch) -> Path:
+    """One task; the sandbox is set for every command of the test."""
+    monkeypatch.setenv("MECHAGYM_SANDBOX", "memory")
+    for name, text in FILES.items():
+        path = home / "here/tasks/hello" / name
+        path.parent.mkdir(parents=True, exist_ok=True)
+        path.write_text(text)
+    return home / "here/tasks/hello"
+
+
+@pytest.fixture
+def made(cli: Cli, task: Path) -> Result:
+    """A suite for it."""
+    result = cli("testgen", "generate", task, *SMALL)
+    assert result.exit_code == 0, result.output
+    return result
+
+
+def told(cli: Cli, *args: object) -> Any:
+    result = cli(*args)
+    assert result.exit_code == 0, result.output
+    return json.loads(result.stdout)
+
+
+def fits(text: str) -> bool:
+    return all(len(line) <= 80 for line in text.splitlines())
+
+
+def test_generate_tells_tests_as_they_come_and_ends_with_what_it_came_to(made: Result):
+    lines = made.stderr.splitlines()
+    assert fits(made.stderr)
+    words = [line.split()[0] for line in lines[1:]]
+    assert words.index("survey") < words.index("matrix") < words.index("test")
+    first = next(line for line in lines if line.startswith("  test "))
+    assert first.split()[1:5] == ["T001", "EX", "valid", "Real"]
+    assert "ready: 6 of 6 tests valid" in made.stderr
+    assert made.stdout == ""
+
+
+def test_generate_ends_with_1_where_a_suite_is_not_ready(cli: Cli, task: Path):
+    stubs = "scripted:tests.testgen.author:stubs"
+    result = cli("testgen", "generate", task, "-m", stubs, "--preset", "quick")
+    assert result.exit_code == 1, result.output
+    assert "not ready: 0 of" in result.stderr
+    assert "rejected V2 Stub" in result.stderr
+    [row] = told(cli, "testgen", "list", "--json")
+    assert (row["ready"], row["tests_valid"], row["status"]) == (False, 0, "complete")
+    rules = {share["name"] for share in row["shares"]["by_rule"]}
+    assert "V2" in rules
+
+
+@pytest.mark.parametrize(
+    ("args", "what"),
+    [
+        (("-m", MODEL), "name tasks"),
+        (("--instruction", "do.md", "-m", MODEL), "--image"),
+        (("tasks/hello", "-m", "scripted:no.such:module"), "no.such"),
+        (("tasks/hello",), "a model writes the tests"),
+        (("tasks/hello", "-m", MODEL, "--category", "boundary"), "custom"),
+        (("tasks/hello", "-m", MODEL, "--config", "abc"), "there is no config abc"),
+        (("tasks/hello", "-m", MODEL, "--budget", "lots"), "--budget"),
+        (("tasks/nothing", "-m", MODEL), "tasks/nothing"),
+    ],
+)
+def test_wrong_usage_is_2_and_says_what(cli: Cli, task: Path, args: tuple[str, ...], what: str):
+    (task.parent.parent / "do.md").write_text(INSTRUCTION)
+    result = cli("testgen", "generate", *args)
+    assert result.exit_code == 2, result.output
+    assert what in result.stderr
+
+
+def test_an_instruction_of_ones_own(cli: Cli, task: Path):
+    (task.parent.parent / "do.md").write_text(INSTRUCTION)
+    asked = ("--instruction", "do.md", "--image", "debian:bookworm-slim")
+    [row] = told(cli, "testgen", "generate", *asked, *SMALL, "--json")
+    assert (row["ready"], row["task_id"]) == (True, None)
+
+
+RUN_KEYS = {
+    *("run_id", "stream_id", "config_digest", "task_id", "task_digest", "task_type", "trial_id"),
+    *("proposal_id", "context", "status", "stopped_by", "ready", "suite_digest", "tests_total"),
+    *("tests_valid", "score", "tokens", "cost_usd", "duration_s", "created_at", "notes"),
+    *("metrics", "shares"),
+}
+
+
+def test_the_json_of_a_run_is_stable(cli: Cli, task: Path):
+    [row] = told(cli, "testgen", "generate", task, *SMALL, "--json")
+    assert row.keys() == RUN_KEYS | {"tests", "results", "requirements", "matrix"}
+    shown = told(cli, "testgen", "show", row["run_id"], "--json")
+    assert shown == row
+    [listed] = told(cli, "testgen", "list", "--json")
+    assert listed.keys() == RUN_KEYS
+    assert {k: v for k, v in row.items() if k in RUN_KEYS} == listed
+    assert row["metrics"]["mutation_score"] is None
+    assert {test["category"] for test in row["tests"]} == {"existence", "correctness", "boundary"}
+
+
+def test_a_run_can_be_looked_at(cli: Cli, made: Result):
+    shown = cli("testgen", "show", "last", "--matrix", "--code")
+    assert shown.exit_code == 0, shown.output
+    assert fits(shown.stdout)
+    assert "mutation score" in shown.stdout.split("unknown")[-1]
+    assert "E1 out.txt   6" in shown.stdout
+    assert "grep -q '^hello$' /app/out.txt" in shown.stdout
+    listed = cli("testgen", "list")
+    assert fits(listed.stdout)
+    assert "ready" in listed.stdout
+    assert "there is no run tg-x" in cli("testgen", "show", "tg-x").stderr
+
+
+def test_a_suite_is_exported_and_not_over_something_else(cli: Cli, made: Result, home: Path):
+    result = cli("testgen", "export", "last", "--output", "suite")
+    assert result.exit_code == 0, result.output
+    manifest = json.loads((home / "here/suite/suite.json").read_text())
+    assert len(manifest["tests"]) == 6
+    assert cli("testgen", "export", "last", "--output", "suite").exit_code == 0
+    refused = cli("testgen", "export", "last", "--output", "tasks")
+    assert refused.exit_code == 2
+    assert "holds no suite" in refused.stderr
+
+
+def test_a_suite_is_run_in_the_task_and_on_what_a_trial_left(cli: Cli, made: Result, task: Path):
+    untouched = cli("testgen", "run", "last", "--task", task)
+    assert untouched.exit_code == 1, untouched.output
+    assert "0 of 6 passed" in untouched.stdout
+    assert fits(untouched.stdout)
+    assert cli("run", task, "-a", "oracle", "--name", "solved", "-q").exit_code == 0
+    report = told(cli, "testgen", "run", "last", "--trial", "solved/hello", "--json")
+    assert {test["status"] for test in report["tests"]} == {"passed"}
+    assert "say where" in cli("testgen", "run", "last").stderr
+
+
+def test_configs_are_made_compared_and_chosen(cli: Cli, made: Result, home: Path):
+    [first] = told(cli, "testgen", "config", "list", "--json")
+    assert (first["created_by"], first["is_current"]) == ("person", False)
+    Path("mine.yaml").write_text("temperature: 0.5\nmax_rounds: 2\n")
+    digest = cli("testgen", "config", "create", "mine.yaml").stdout.strip()
+    shown = told(cli, "testgen", "config", "show", digest[:16])
+    assert (shown["temperature"], shown["max_tests"]) == (0.5, 5)
+    changed = told(cli, "testgen", "config", "diff", "shipped", digest, "--json")
+    assert changed == {
+        "temperature": {"from": 0.3, "to": 0.5},
+        "max_rounds": {"from": 3, "to": 2},
+    }
+    text = cli("testgen", "config", "diff", "shipped", digest).stdout
+    assert "temperature:\n  - 0.3\n  + 0.5" in text
+    assert cli("testgen", "config", "set-current", digest[:12]).stdout.strip() == digest
+    assert told(cli, "testgen", "config", "show") == shown
+    Path("again.json").write_text(json.dumps(shown))
+    assert cli("testgen", "config", "create", "again.json").stdout.strip() == digest
+    chosen = cli("testgen", "config", "set-current", "shipped", "--task-type", "debugging")
+    assert chosen.stdout.strip() == first["digest"]
+    best = told(cli, "testgen", "stats", "--json")["best"]
+    assert [(row["task_type"], row["is_override"]) for row in best] == [("debugging", True)]
+    [run] = told(cli, "testgen", "generate", "tasks/hello", *SMALL, "--json")
+    assert run["config_digest"] == digest, "the current one"
+    Path("bad.yaml").write_text("temprature: 1\n")
+    refused = cli("testgen", "config", "create", "bad.yaml")
+    assert (refused.exit_code, "temprature" in refused.stderr) == (2, True)
+    assert fits(cli("testgen", "config", "list").stdout)
+
+
+def test_evolve_measures_clamps_and_keeps_what_is_no_better(cli: Cli, task: Path):
+    plan = told(cli, "testgen", "evolve", "--tasks", task, "--dry-run", "--json")
+    assert (plan["runs_per_comparison"], plan["comparisons"]) == (4, 23)
+    assert told(cli, "testgen", "list", "--json") == [], "nothing is run"
+    asked = ("--tasks", task, "-m", MODEL, "--preset", "quick", "--sleep-ms", "0")
+    result = told(cli, "testgen", "evolve", *asked, "--max-runs", "9", "--json")
+    assert (result["ended"], result["runs"], result["accepted"]) == ("max_runs", 9, [])
+    assert (result["basis"], result["version"]) == ("internal", "1.0.0")
+    rows = told(cli, "testgen", "list", "--json")
+    assert len(rows) == 9
+    assert {row["proposal_id"] is None for row in rows} == {True, False}
+    configs = told(cli, "testgen", "config", "list", "--json")
+    assert {row["version"]: row["created_by"] for row in configs} == {
+        "1.0.0": "person",
+        "1.0.1": "meta",
+    }
+    assert {row["body"]["temperature"] for row in configs} == {0.3, 0.4}, "0.9 was clamped"
+    held = cli("testgen", "evolve", "--tasks", task, "--holdout", "hello", "-m", MODEL)
+    assert (held.exit_code, "hold-out" in held.stderr) == (2, True)
+
+
+def test_calibrate_counts_and_stats_show_it(cli: Cli, task: Path):
+    assert cli("run", task, "-a", "oracle", "-a", "nop", "--name", "first", "-q").exit_code == 0
+    nothing = cli("testgen", "calibrate", "--job", "first")
+    assert nothing.exit_code == 2
+    assert "make suites" in nothing.stderr
+    assert cli("testgen", "generate", task, *SMALL).exit_code == 0
+    found = told(cli, "testgen", "calibrate", "--job", "first", "--json")
+    assert found["end_states"] == 2
+    assert found["false_fail"]["all"] == {"count": 0, "trials": 1}
+    assert found["false_pass"]["all"] == {"count": 0, "trials": 1}
+    text = cli("testgen", "calibrate", "--job", "first").stdout
+    assert "not enough data" in text
+    assert fits(text)
+    kept = told(cli, "testgen", "stats", "--json")["calibration"]
+    assert {(row["metric"], row["rate"]) for row in kept} == {
+        ("false_fail", None),
+        ("false_pass", None),
+        ("toxicity", None),
+    }
+    before = cli("testgen", "stats").stdout
+    assert fits(before)
+    assert cli("testgen", "rebuild").exit_code == 0
+    assert cli("testgen", "stats").stdout == before
+
+
+def test_a_trial_without_a_protocol_has_no_report(cli: Cli, task: Path):
+    assert cli("run", task, "-a", "nop", "--name", "plain", "-q").exit_code == 0
+    result = cli("testgen", "check-protocol", "plain/hello")
+    assert result.exit_code == 2
+    assert "--protocol testgen-v2" in result.stderr
+
+
+@pytest.mark.parametrize("run", [GOOD, replace(GOOD, tests=STUBS)], ids=["held", "stubs"])
+def test_the_report_of_a_protocol_is_shown(cli: Cli, task: Path, run: Run):
+    assert cli("run", task, "-a", "nop", "--name", "wrapped", "-q").exit_code == 0
+    report = check(run.events, run.collected)
+    anyio.run(keep_report, report)
+    result = cli("testgen", "check-protocol", "wrapped/hello")
+    assert result.exit_code == (0 if report.followed else 1), result.output
+    assert fits(result.stdout)
+    assert ("not followed" in result.stdout) is not report.followed
+    assert [line.split()[0] for line in result.stdout.splitlines()[2:8]] == list("012345")
+    [found] = json.loads(cli("testgen", "check-protocol", "wrapped/hello", "--json").stdout)
+    assert [step["state"] for step in found["steps"]] == [step.state for step in report.steps]
+
+
+async def keep_report(report: ProtocolReported) -> None:
+    async with Store.open(config.load().store) as store:
+        [job] = await store.jobs()
+        [trial] = await store.trials(job.job_id)
+        store.emitter(trial.key.trial_id, try_number=1)(report)
