@@ -1,8 +1,7 @@
 """Reports that are data: our own runner's, CTRF (ctrf.io) and JUnit XML.
 
-Our runner writes `{"mechagym_report": 1, "complete": true, "tests": [...]}`, each test with the
-fields of a `TestCase`; `complete` is false until the last test has ended, so that a report that was
-cut off says so.
+Our runner (`testgen/runner.py`) writes one line once all tests have ended: `{"runner": "mechagym",
+"version": 1, "exit_code": 0, "tests": [...]}`, each test with the fields of a `TestCase`.
 """
 
 import json
@@ -13,7 +12,7 @@ from xml.etree import ElementTree as ET
 from mechagym.records.reports.told import UNFINISHED, Told, cut, plain
 from mechagym.records.reports.values import CaseStatus, ReportSource, TestCase
 
-RUNNER_KEY = "mechagym_report"
+RUNNER, VERSION = "mechagym", 1
 MAX_TESTS = 10_000
 _STATUSES: dict[object, CaseStatus] = {status: status for status in get_args(CaseStatus)}
 _CTRF: dict[object, CaseStatus] = {
@@ -40,7 +39,7 @@ def _json(text: str) -> tuple[ReportSource, Told] | None:
         return None
     if not isinstance(document, dict):
         return None
-    if RUNNER_KEY in document:
+    if document.get("runner") == RUNNER:
         return "runner", _runner(document)
     results = document.get("results")
     if isinstance(results, dict) and isinstance(results.get("tests"), list):
@@ -50,11 +49,14 @@ def _json(text: str) -> tuple[ReportSource, Told] | None:
 
 def _runner(document: dict[str, Any]) -> Told:
     rows = document.get("tests")
-    if document[RUNNER_KEY] != 1 or not isinstance(rows, list):
+    if document.get("version") != VERSION or not isinstance(rows, list):
         return Told(fault="a report of another version")
     cases = tuple(case for row in rows[:MAX_TESTS] if (case := _row(row, _STATUSES)))
-    fault = None if document.get("complete") is True else UNFINISHED
-    return Told(tests=cases, fault=fault or _lost(len(rows), len(cases)))
+    fault = _lost(len(rows), len(cases))
+    failed = any(case.status in ("failed", "error") for case in cases)
+    if fault is None and failed and document.get("exit_code") == 0:
+        fault = "the runner's exit code is 0, and its tests fail"
+    return Told(tests=cases, fault=fault)
 
 
 def _ctrf(results: dict[str, Any]) -> Told:
