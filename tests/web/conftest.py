@@ -1,6 +1,6 @@
 """The real application over a real store, asked through its door; no route is called by hand."""
 
-from collections.abc import AsyncIterator, Awaitable, Callable, Iterator
+from collections.abc import AsyncIterator, Awaitable, Callable, Iterator, Sequence
 from contextlib import ExitStack, contextmanager
 from dataclasses import dataclass, field
 from pathlib import Path
@@ -51,7 +51,9 @@ class Site:
 
 
 @contextmanager
-def served(settings: Settings, *, read_only: bool = False) -> Iterator[Site]:
+def served(
+    settings: Settings, *, read_only: bool = False, names: Sequence[str] = ()
+) -> Iterator[Site]:
     """Open the store and put the application before it."""
     with ExitStack() as stack:
         portal = stack.enter_context(anyio.from_thread.start_blocking_portal())
@@ -64,7 +66,7 @@ def served(settings: Settings, *, read_only: bool = False) -> Iterator[Site]:
             assets=Assets.load(),
         )
         tokens = Tokens(write=WRITE, read=READ)
-        app = make_app(desk, tokens, Hosts(port=PORT), read_only=read_only)
+        app = make_app(desk, tokens, Hosts(port=PORT, allowed=names), read_only=read_only)
 
         def client(**headers: str) -> TestClient:
             return TestClient(

@@ -19,7 +19,7 @@ _SEQUENCE = re.compile(
     r"|(?:\x1b\[|\x9b)[0-?]{0,200}[ -/]{0,20}[@-~]"  # other control sequences
     # titles, links, clipboards and other strings
     r"|(?:\x1b[\]PX^_]|[\x9d\x90\x98\x9e\x9f])[^\x07\x1b\x9c]{0,4000}(?:\x07|\x1b\\|\x9c)"
-    r"|\x1b[ -/]{0,4}[0-~]"  # two letters
+    r"|\x1b[ -/]{0,4}[0-OQ-WYZ\\`-~]"  # two letters; what begins one of the above is not one
 )
 
 

@@ -41,7 +41,7 @@ def highlighted(text: str, language: str) -> Markup:
         return marked(text)
     return Markup().join(
         _span(_class(str(kind).removeprefix("Token.")), value)
-        for kind, value in _lexer(name).get_tokens(text)
+        for _, kind, value in _lexer(name).get_tokens_unprocessed(text)  # as it is, to the letter
     )
 
 
@@ -49,7 +49,7 @@ def highlighted(text: str, language: str) -> Markup:
 def _lexer(name: str) -> "Lexer":
     from pygments.lexers import get_lexer_by_name
 
-    return get_lexer_by_name(name, stripnl=False, ensurenl=False)
+    return get_lexer_by_name(name)
 
 
 @cache
