@@ -191,7 +191,7 @@ async def test_what_is_carried_over_equals_the_fork(box):
             looked.append((await changes_in(fork, place, opened)).digest)
         return end
 
-    plays.play = play  # type: ignore[method-assign]
+    plays.play = play  # type: ignore[method-assign, assignment]
     adopted: list[Box] = []
 
     async def refuse(fork: Box) -> None:

@@ -200,13 +200,14 @@ class Cursor:
 
     def _arithmetic(self) -> bool:
         """Take `$(( … ))`; False, and nothing taken, where it is a command in a subshell."""
-        end = self.text.find("))", self.at)
-        closed = end >= 0 and self.text.count("(", self.at, end) == 2 + self.text.count(
-            ")", self.at, end
-        )
-        if closed:
-            self.at = end + 2
-        return closed
+        depth = 0
+        for at in range(self.at + 1, len(self.text)):
+            depth += (self.text[at] == "(") - (self.text[at] == ")")
+            if depth == 0:
+                closed = self.text[at - 1] == ")"
+                self.at = at + 1 if closed else self.at
+                return closed
+        return False
 
     def _braced(self) -> Part:
         match = _BRACED.match(self.text, self.at)
