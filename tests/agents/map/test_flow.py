@@ -46,7 +46,7 @@ def level(n: int, salt: int = 0) -> ModelResponse:
     return runs(f"echo {n} > /app/n; echo {salt} > /app/salt")
 
 
-@pytest.mark.must("map-18")
+@pytest.mark.must("map-7", "map-18")
 async def test_the_right_file_and_a_confirmed_end(mini: Box):
     """Example 1: one evaluation, one checklist, two turns."""
     checks = ShellChecks(lines=OUT)
