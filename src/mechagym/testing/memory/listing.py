@@ -1,5 +1,6 @@
 """The programs of the mini machine that look at its tree: ls, stat, find, readlink, tar."""
 
+import errno
 import io
 import posixpath
 import re
@@ -9,7 +10,7 @@ from collections.abc import Iterator
 from fnmatch import fnmatchcase
 
 from mechagym.testing.memory.builtins import say
-from mechagym.testing.memory.files import File, Folder, Link, Node, fault
+from mechagym.testing.memory.files import MAX_LINKS, File, Folder, Link, Node, Tree, fault
 from mechagym.testing.memory.kernel import Program
 from mechagym.testing.memory.shell import Shell
 
@@ -49,9 +50,36 @@ async def ls(shell: Shell, argv: list[str]) -> int:
 
 
 async def readlink(shell: Shell, argv: list[str]) -> int:
-    """Where a link points."""
-    node = shell.kernel.tree.find(shell.path(parted(argv)[1][0]), follow=False)
+    """Where a link points; `-f`: where a path leads, its last part may be missing."""
+    flags, paths, _ = parted(argv)
+    if "f" in flags:
+        return await say(shell, f"{_real(shell.kernel.tree, shell.path(paths[0]))}\n")
+    node = shell.kernel.tree.find(shell.path(paths[0]), follow=False)
     return await say(shell, f"{node.target}\n") if isinstance(node, Link) else 1
+
+
+def _real(tree: Tree, path: str) -> str:
+    """A path without links and dots. Raises OSError where more than its last part is missing."""
+    at, links = "/", 0
+    todo = path.split("/")[::-1]
+    while todo:
+        name = todo.pop()
+        here = posixpath.normpath(posixpath.join(at, name))
+        try:
+            node: Node | None = tree.find(here, follow=False)
+        except OSError:
+            if todo:
+                raise
+            node = None
+        if isinstance(node, Link):
+            links += 1
+            if links > MAX_LINKS:
+                raise fault(errno.ELOOP, path)
+            at = "/" if node.target.startswith("/") else at
+            todo += node.target.split("/")[::-1]
+        else:
+            at = here
+    return at
 
 
 async def stat_(shell: Shell, argv: list[str]) -> int:
