@@ -1,7 +1,11 @@
 """`mechagym testgen …` on a scripted model and boxes in memory: all commands, JSON, exit codes."""
 
 import json
-from dataclasses import replace
+import os
+import signal
+import subprocess
+import sys
+from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import Any
 
@@ -10,15 +14,20 @@ import pytest
 from click.testing import Result
 
 from mechagym import config
+from mechagym.cli.testgen_evolving import Interrupts, until_interrupted
 from mechagym.events import ProtocolReported
 from mechagym.store import Store
+from mechagym.testgen.evolution import Basis, Contender, Course, Evolution
+from mechagym.testgen.meta import Proposed
 from mechagym.testgen.protocol.steps import check
+from mechagym.testgen.types import TestGenConfig
 from tests.cli.conftest import Cli
 from tests.testgen.author import INSTRUCTION
 from tests.testgen.protocol_runs import GOOD, STUBS, Run
 
 pytestmark = pytest.mark.must("testgen-29")
 
+ROOT = Path(__file__).parents[2]
 MODEL = "scripted:tests.testgen.author:answer"
 SMALL = ("-m", MODEL, "--context", "interactive", "--preset", "quick")
 TEST = """\
@@ -270,3 +279,51 @@ async def keep_report(report: ProtocolReported) -> None:
         [job] = await store.jobs()
         [trial] = await store.trials(job.job_id)
         store.emitter(trial.key.trial_id, try_number=1)(report)
+
+
+def test_ctrl_c_ends_a_run_and_it_is_saved(cli: Cli, task: Path):
+    argv = [sys.executable, "-m", "mechagym", "testgen", "generate", str(task)]
+    argv += ["-m", "scripted:tests.testgen.author:hang", "--preset", "quick"]
+    environment = {**os.environ, "PYTHONPATH": str(ROOT)}
+    with subprocess.Popen(argv, env=environment, stderr=subprocess.PIPE, text=True) as process:
+        assert process.stderr is not None
+        for line in process.stderr:
+            if line.startswith("  inputs"):
+                process.send_signal(signal.SIGINT)
+        assert process.wait(60) == 130
+    [row] = told(cli, "testgen", "list", "--json")
+    assert (row["status"], row["stopped_by"], row["ready"]) == ("limited", "cancelled", False)
+
+
+@pytest.mark.must("testgen-23")
+async def test_the_first_ctrl_c_lets_the_present_run_end_and_the_second_does_not():
+    @dataclass
+    class Slow:
+        interrupts: int
+        ended: int = 0
+        basis: Basis = "internal"
+
+        async def measure(self, contender: Contender, task: str, repetition: int) -> float | None:
+            for _ in range(self.interrupts):
+                os.kill(os.getpid(), signal.SIGINT)
+                await anyio.sleep(0.2)
+            self.ended += 1
+            return 1.0
+
+        async def propose(self, current: Contender) -> Proposed:
+            raise AssertionError("it is stopped by then")
+
+        def refusal(self, text: str) -> str | None:
+            return None
+
+    start = Contender(config=TestGenConfig(), version="1.0.0")
+    for interrupts, ended in ((1, 1), (2, 0)):
+        bench, seen = Slow(interrupts), Interrupts()
+        evolution = Evolution(
+            bench=bench,
+            course=Course(tasks=("a", "b")),
+            emit=lambda _body: None,
+            stopping=lambda seen=seen: seen.count > 0,  # type: ignore[misc]
+        )
+        assert await until_interrupted(evolution, start, seen) == (start, "stopped")
+        assert bench.ended == ended

@@ -7,6 +7,7 @@ import json
 import re
 from typing import Any
 
+import anyio
 from pydantic_ai.messages import ModelMessage, ModelResponse, TextPart, ToolCallPart
 from pydantic_ai.models.function import AgentInfo
 
@@ -62,6 +63,12 @@ def stubs(messages: list[ModelMessage], info: AgentInfo) -> ModelResponse:
     tests = [{"title": "all is well", "code": "true", "requirement_ids": ["R1"]}] * 2
     part = ToolCallPart(tool_name=info.output_tools[0].name, args={"tests": tests})
     return ModelResponse(parts=[part])
+
+
+async def hang(_messages: list[ModelMessage], _info: AgentInfo) -> ModelResponse:
+    """Never answer."""
+    await anyio.sleep_forever()
+    raise AssertionError
 
 
 def proposals(category: str) -> dict[str, Any]:

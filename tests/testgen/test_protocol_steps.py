@@ -55,9 +55,15 @@ CODEX_READ = Call("command_execution", {"command": "bash -lc 'cat users.csv orde
 CODEX_WROTE = Call("file_change", {"changes": [{"path": "/app/clean.py", "kind": "add"}]})
 
 
+CODEX_ARGV = Call("shell", {"command": ["bash", "-lc", "echo x > /app/late.txt"]})
+CODEX_LINE = Call("command_execution", {"command": "/bin/bash -lc 'echo x > /app/late.txt'"})
+
+
 def test_an_agent_with_other_tools_is_read_as_well():
     run = GOOD.without(READ).instead(CAT, CODEX_READ).instead(SOLVED, CODEX_WROTE)
     assert check(run.events, run.collected).followed
+    for late in (CODEX_ARGV, CODEX_LINE):
+        assert states(run.instead(GREEN, GREEN, late))["ITERATE"] == "missing"
 
 
 MISSING = {
@@ -192,6 +198,8 @@ def test_tests_that_were_changed_after_the_first_solution_are_listed():
         ("python3 -c 'print(1 > 0)'", []),
         ("cat > a.py <<'EOF'\nx > y\nEOF\ncat > b.py <<EOF\nz\nEOF", ["a.py", "b.py"]),
         ("echo 'unbalanced > x", []),
+        ("bash <<'A'\nset -e\ncat > a.py <<'B'\nx > y\nB\necho z > c\nA\n", ["a.py", "c"]),
+        ("python3 - <<'A'\nif x > y: pass\nA", []),
     ],
 )
 def test_what_a_command_writes(command: str, paths: list[str]):

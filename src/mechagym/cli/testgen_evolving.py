@@ -6,6 +6,7 @@ from dataclasses import dataclass, field, replace
 
 import anyio
 import click
+from anyio.abc import TaskStatus
 
 from mechagym.cli.found import find_job
 from mechagym.cli.terminal.figures import counted
@@ -166,40 +167,43 @@ async def _evolve(
             config=config_of(await find_config(shop.store, None)),
             version=row.version if row else FIRST_VERSION,
         )
-        interrupts = _Interrupts()
+        interrupts = Interrupts()
         evolution = Evolution(
             bench=bench,
             course=course,
             emit=shop.store.emitter(STREAM),
-            stopping=lambda: interrupts.seen > 0,
+            stopping=lambda: interrupts.count > 0,
         )
-        best, ended = await _until_interrupted(evolution, current, interrupts)
+        best, ended = await until_interrupted(evolution, current, interrupts)
         await shop.store.flush()
     _tell(Page(settings.terminal), evolution, best, ended, as_json=asked.as_json)
     return DONE if ended == "max_runs" else STOPPED
 
 
 @dataclass(slots=True)
-class _Interrupts:
-    seen: int = 0
+class Interrupts:
+    """How often a person pressed Ctrl-C."""
+
+    count: int = 0
 
 
-async def _until_interrupted(
-    evolution: Evolution, current: Contender, interrupts: _Interrupts
+async def until_interrupted(
+    evolution: Evolution, current: Contender, interrupts: Interrupts
 ) -> tuple[Contender, Ended]:
     """The first Ctrl-C lets the present run end, the second cancels it."""
     best: tuple[Contender, Ended] = (current, "stopped")
     async with anyio.create_task_group() as tasks:
 
-        async def listen() -> None:
+        async def listen(*, task_status: TaskStatus[None]) -> None:
             with anyio.open_signal_receiver(signal.SIGINT, signal.SIGTERM) as signals:
+                task_status.started()
                 async for _ in signals:
-                    interrupts.seen += 1
-                    if interrupts.seen > 1:
+                    interrupts.count += 1
+                    if interrupts.count > 1:
                         tasks.cancel_scope.cancel()
                     click.echo("ending after the present run; once more ends it now", err=True)
 
-        tasks.start_soon(listen)
+        await tasks.start(listen)
         best = await evolution.run(current)
         tasks.cancel_scope.cancel()
     return best

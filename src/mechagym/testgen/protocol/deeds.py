@@ -18,7 +18,10 @@ from mechagym.records import Json
 _PATHS = ("file_path", "path", "notebook_path", "filePath", "target_file")
 _WRITERS = re.compile(r"write|edit|create|replace|patch|file_change", re.IGNORECASE)
 _SUBAGENTS = frozenset({"agent", "task", "subagent", "spawn_agent", "collab_tool_call"})
-_HEREDOC = re.compile(r"<<-?\s*(['\"]?)(\w+)\1([^\n]*)\n.*?^\s*\2\s*$", re.DOTALL | re.MULTILINE)
+_HEREDOC = re.compile(
+    r"^([^\n]*?)<<-?\s*(['\"]?)(\w+)\2([^\n]*)\n(.*?)^\s*\3\s*$", re.DOTALL | re.MULTILINE
+)
+_SHELL = re.compile(r"(?:^|[;&|(])\s*(?:\S*/)?(?:ba|da|z|k)?sh\b[^;&|]*$")
 _LAST_IS_TARGET = frozenset({"cp", "mv", "install", "ln"})
 _ENDS = frozenset({";", "&&", "||", "|", "&", "(", ")", "|&"})
 
@@ -71,11 +74,23 @@ def _deed(seq: int, call: ToolCalled, result: tuple[int, ToolReturned] | None) -
 
 
 def _command(arguments: dict[str, Json]) -> str | None:
+    """The text that a shell runs: of `bash -lc TEXT`, as argv or as one line, that is TEXT."""
     command = arguments.get("command", arguments.get("cmd"))
-    if isinstance(command, list):  # as argv; of `sh -c TEXT` the text is what is run
+    if isinstance(command, list):
         words = [str(word) for word in command]
-        return words[-1] if len(words) == 3 and words[1] in ("-c", "-lc") else shlex.join(words)
-    return command if isinstance(command, str) else None
+        return _inner(words) or shlex.join(words)
+    if not isinstance(command, str):
+        return None
+    try:
+        return _inner(shlex.split(command)) or command
+    except ValueError:  # a quote without its end
+        return command
+
+
+def _inner(words: Sequence[str]) -> str | None:
+    if len(words) == 3 and words[0].endswith("sh") and words[1] in ("-c", "-lc"):
+        return words[2]
+    return None
 
 
 def _written_by_tool(call: ToolCalled) -> Iterator[str]:
@@ -96,7 +111,7 @@ def _listed(changes: Json) -> list[dict[str, Json]]:
 def written_by(command: str) -> Iterator[str]:
     """The files that a shell command says it writes."""
     cwd = ""
-    for words in _simple_commands(_HEREDOC.sub(r"\3", command)):
+    for words in _simple_commands(_unfolded(command)):
         program = posixpath.basename(words[0]) if words else ""
         if program == "cd" and len(words) > 1:
             cwd = posixpath.join(cwd, words[1])
@@ -104,6 +119,17 @@ def written_by(command: str) -> Iterator[str]:
             path = target.strip("'\"")
             if not path.startswith("/dev/") and not path.isdigit():
                 yield posixpath.normpath(posixpath.join(cwd, path))
+
+
+def _unfolded(command: str) -> str:
+    """The command without its here-documents; what is fed to a shell stands in their place."""
+
+    def inner(found: "re.Match[str]") -> str:
+        before, _, _, after, body = found.groups()
+        fed = _unfolded(body) if _SHELL.search(before) else ""
+        return f"{before}{after}\n{fed}"
+
+    return _HEREDOC.sub(inner, command)
 
 
 def _targets(words: Sequence[str], program: str) -> Iterator[str]:
