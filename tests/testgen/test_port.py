@@ -92,7 +92,7 @@ async def test_example_3_no_valid_test_is_no_use_and_leaves_nothing():
 async def test_the_callers_time_and_config_hold():
     asked: list[str] = []
 
-    def config_of(digest: str) -> TestGenConfig:
+    async def config_of(digest: str) -> TestGenConfig:
         asked.append(digest)
         return TestGenConfig(primary_model="a:writer", reflection_model="a:reviewer")
 

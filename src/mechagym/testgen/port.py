@@ -5,7 +5,7 @@ edited one never decides, and `remove` takes it away. Without a valid goal the s
 a measure, and says so by having none.
 """
 
-from collections.abc import Callable
+from collections.abc import Awaitable, Callable
 from dataclasses import dataclass, field
 from typing import TYPE_CHECKING, Protocol
 
@@ -33,8 +33,8 @@ if TYPE_CHECKING:
 ROLE = "testgen"
 """The role of both models, unless the config names others."""
 
-ConfigOf = Callable[[str], TestGenConfig]
-"""A config by its digest; an empty one is the current config. Raises ConfigError."""
+ConfigOf = Callable[[str], Awaitable[TestGenConfig]]
+"""A config by its digest; an empty one is the config as it is shipped. Raises ConfigError."""
 
 
 class Asked(Protocol):
@@ -86,7 +86,7 @@ class Asked(Protocol):
         ...
 
 
-def shipped(_digest: str) -> TestGenConfig:
+async def shipped(_digest: str) -> TestGenConfig:
     """The config as it is shipped, whatever is asked for."""
     return TestGenConfig()
 
@@ -106,7 +106,7 @@ class GeneratedChecks:
         )
         given = GenerationInput(
             instruction=request.instruction,
-            config=self.config_of(request.config_digest),
+            config=await self.config_of(request.config_digest),
             limits=limits,
         )
 

@@ -2,6 +2,7 @@
 
 from collections.abc import Callable, Sequence
 from dataclasses import replace
+from functools import partial
 from typing import TYPE_CHECKING, cast
 
 from mechagym.agents.base import Agent, AgentFactory, WorksInBox
@@ -16,6 +17,7 @@ from mechagym.wiring.plugins import named
 if TYPE_CHECKING:
     from mechagym.agents.installed.mounted import MountedAgent
     from mechagym.agents.map.agent import MapAgent
+    from mechagym.testgen.types import TestGenConfig
 
 UNSETTLED = "0"
 """The version of a program that was not looked for yet: a dry run fetches nothing."""
@@ -44,7 +46,8 @@ def make_agent(choice: AgentChoice, task: Task, settings: Settings) -> Agent:
         from mechagym.testgen.port import GeneratedChecks
 
         planner = cast("type[MapAgent]", factory)
-        return planner(task=task, options=choice.options, checks=GeneratedChecks())
+        checks = GeneratedChecks(config_of=partial(_testgen_config, settings))
+        return planner(task=task, options=choice.options, checks=checks)
     if getattr(factory, "tool", None) is None:
         return factory(task=task, options=choice.options)
     return cast("type[MountedAgent]", factory)(
@@ -53,6 +56,18 @@ def make_agent(choice: AgentChoice, task: Task, settings: Settings) -> Agent:
         toolbox=_toolbox(settings),
         version=choice.version or UNSETTLED,
     )
+
+
+async def _testgen_config(settings: Settings, digest: str) -> "TestGenConfig":
+    """The config of test generation that an agent's option names; none: as it is shipped."""
+    from mechagym.store import Store
+    from mechagym.testgen.config import config_of
+    from mechagym.testgen.types import TestGenConfig
+
+    if not digest:
+        return TestGenConfig()
+    async with Store.open(settings.store) as store:
+        return config_of((await store.testgen.config(digest)).body)
 
 
 def agent_version(choice: AgentChoice) -> str:

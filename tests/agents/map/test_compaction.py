@@ -43,7 +43,7 @@ def talk(turns: list[list[int]]) -> tuple[ModelMessage, ...]:
 
 def ids(messages: tuple[ModelMessage, ...], kind: type) -> list[str]:
     parts: list[Any] = [part for message in messages for part in message.parts]
-    return [str(part.tool_call_id) for part in parts if type(part) is kind]
+    return [getattr(part, "tool_call_id", "") for part in parts if isinstance(part, kind)]
 
 
 @pytest.mark.must("map-19")

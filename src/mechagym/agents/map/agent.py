@@ -27,8 +27,8 @@ from mechagym.events.map import MapStart
 from mechagym.sandbox.base import Box
 from mechagym.tasks.model import Task
 
-ROLES = ("actor", "decomposer", "evaluator", "testgen")
-"""What it asks models for; each may have one of its own."""
+ROLES = ("actor", "decomposer", "testgen")
+"""What it asks models for; each may have one of its own. The evaluator asks none."""
 
 
 class MapAgent:

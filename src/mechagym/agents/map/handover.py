@@ -3,7 +3,7 @@
 Every cut states the true size of what is cut.
 """
 
-from mechagym.agents.map.gate import failures_told
+from mechagym.agents.map.gate import open_points
 from mechagym.agents.map.tools.files import read_bytes
 from mechagym.agents.map.types import Executed, ExecutionState, Subtask
 from mechagym.sandbox.base import Box
@@ -82,10 +82,11 @@ def _others(state: ExecutionState) -> str:
 
 def _evaluation(state: ExecutionState) -> str:
     said = state.last_evaluation
-    if said is None or said.progress is None:
-        return ""
-    rows = "\n".join(f"- {line}" for line in failures_told(said))
-    return f"Self-check: {said.tests_passing} of {said.tests_total}\n{rows}".rstrip()
+    checks = said is not None and said.progress is not None
+    head = f"Self-check: {said.tests_passing} of {said.tests_total}" if said and checks else ""
+    rows = [f"- {point}" for point in open_points(state)]
+    still = "Still open:\n" + "\n".join(rows) if rows else ""
+    return "\n".join(filter(None, (head, still)))
 
 
 def _tried(state: ExecutionState) -> str:
