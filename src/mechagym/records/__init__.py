@@ -264,7 +264,7 @@ class TrialRecord:
     @property
     def graded(self) -> bool:
         """Whether this trial enters means and pass@k."""
-        return is_graded(self.outcome, verified=self.counted.verdict is not None)
+        return is_graded(self.outcome, verified=is_verified(self.counted.verdict))
 
     @property
     def spend(self) -> Spend:
@@ -272,8 +272,13 @@ class TrialRecord:
         return sum((t.spend for t in self.tries), Spend())
 
 
+def is_verified(verdict: Verdict | None) -> bool:
+    """Whether the task's own tests spoke: what generated ones say is pooled with nothing."""
+    return verdict is not None and verdict.source == "task"
+
+
 def is_graded(outcome: Outcome, *, verified: bool) -> bool:
-    """Say whether an outcome enters a mean; `verified`: the verifier gave a reward."""
+    """Say whether an outcome enters a mean; `verified`: the task's own tests gave a reward."""
     match outcome:
         case Outcome.PASSED | Outcome.FAILED | Outcome.TIMED_OUT:
             return verified

@@ -30,5 +30,6 @@ def combine(task: Task, done: Sequence[StepRecord]) -> Verdict | None:
         | {f"step:{name}": v.reward for name, v in zip(names, verdicts, strict=False)},
         tests=tuple(test for v in verdicts for test in v.tests),
         findings=tuple(finding for v in verdicts for finding in v.findings),
+        source="task" if all(v.source == "task" for v in verdicts) else "generated",
         duration_s=sum(v.duration_s for v in verdicts),
     )

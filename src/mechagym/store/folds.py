@@ -27,7 +27,7 @@ from sqlalchemy import (
 )
 
 from mechagym.events import EventBody, TrialEnded, TryEnded, TryStarted, body_from_json
-from mechagym.records import is_graded
+from mechagym.records import is_graded, is_verified
 from mechagym.store import testgen_folds
 from mechagym.store.tables import trials, tries, usage
 
@@ -81,7 +81,7 @@ def _started(told: Told, body: TryStarted) -> dict[str, Any]:
 
 def _ended(told: Told, body: TryEnded) -> dict[str, Any]:
     record, verdict = body.record, body.record.verdict
-    graded = is_graded(record.outcome, verified=verdict is not None)
+    graded = is_graded(record.outcome, verified=is_verified(verdict))
     spend = record.spend
     return {
         "of_trial": told.subject,
