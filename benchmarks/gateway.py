@@ -160,7 +160,7 @@ class Work:
         return self.gateway_ms / self.double_ms
 
 
-def work(rounds: int = 10, each: int = 30) -> Work:
+def work(rounds: int = 8, each: int = 25) -> Work:
     """Call one after the other, direct and through the gateway in turns."""
     with (
         process(["mechagym.testing.provider"], brief_double()) as (provider, [direct]),

@@ -36,7 +36,6 @@ def test_two_hundred_streams_at_once_in_flat_memory_and_with_little_work():
         assert used_s / sum(len(seen.chunks) for seen in rounds) <= CHUNK_CPU_S
 
 
-@pytest.mark.slow
 @pytest.mark.must("llm-34")
 def test_a_call_adds_at_most_twice_the_work_that_is_the_goal():
     work = bench.work()
