@@ -1,8 +1,11 @@
 """Candidates in forks: apart from each other, told apart, chosen by rule, brought in whole."""
 
+import signal
+import sys
 from collections.abc import Callable, Mapping
 from contextlib import suppress
 from dataclasses import dataclass, field, replace
+from pathlib import Path
 
 import anyio
 import pytest
@@ -24,10 +27,13 @@ from mechagym.errors import BoxDied, BudgetExhausted, ModelError
 from mechagym.events import EventBody
 from mechagym.events.map import MapCandidate, MapSampleComplete, MapSampleStart
 from mechagym.records import Spend
-from mechagym.sandbox.base import Box, ExecOptions
+from mechagym.sandbox.base import Box, ExecOptions, ReapScope
+from mechagym.sandbox.local import LocalSandbox
 from tests.agents.map.checks import ShellChecks
 from tests.agents.map.parts import STATE, open_python_box, sh, surroundings
+from tests.sandbox.local_parts import folders, needs_parts
 
+ROOT = Path(__file__).parents[3]
 CENT = Spend(billed_nano=10_000_000)
 GOALS = {f"line_{n}": f"grep -q {n} out.txt" for n in (1, 2, 3)}
 
@@ -378,3 +384,27 @@ async def test_entries_tell_contents_links_and_modes(quick_box):
     assert found[1].mode == 0o600
     assert found[2].content == "f"
     assert digest_of(found, ()) != digest_of(found, ["/app/no"])
+
+
+@pytest.mark.live
+@pytest.mark.must("map-23")
+async def test_forks_of_a_killed_sampler_are_gone_at_the_next_start(tmp_path):
+    needs_parts()
+    driver = "tests.agents.map.sampling_driver"
+    argv = [sys.executable, "-m", driver, str(tmp_path)]
+    async with await anyio.open_process(argv, cwd=ROOT, stderr=None) as process:
+        assert process.stdout is not None
+        said = b""
+        with anyio.fail_after(60):
+            while said.count(b"works") < 3:
+                said += await process.stdout.receive()
+        assert len(folders(tmp_path)) == 4, "the box and its forks"
+        process.send_signal(signal.SIGKILL)
+    sandbox = LocalSandbox(cache=tmp_path)
+    with anyio.fail_after(60):  # what kept a box dies a moment after its controller
+        while folders(tmp_path):
+            await sandbox.reap(ReapScope())
+            await anyio.sleep(0.1)
+    await sandbox.aclose()
+    left = Path("/proc/mounts").read_text(encoding="utf-8")
+    assert str(tmp_path) not in left
