@@ -5,10 +5,12 @@ import json
 from collections.abc import Mapping
 from contextlib import asynccontextmanager
 from dataclasses import dataclass, field, fields, replace
-from typing import Any
+from typing import Any, get_args
 
 import anyio
 import pytest
+from hypothesis import given
+from hypothesis import strategies as st
 
 from mechagym.budget import Budget, Meter
 from mechagym.errors import BudgetExhausted, ConfigError, ModelError, SandboxError
@@ -26,11 +28,13 @@ from mechagym.events import (
     body_to_json,
 )
 from mechagym.records import Spend, Usage
-from mechagym.records.testgen import CATEGORIES, Category
+from mechagym.records.testgen import CATEGORIES, Category, Matrix, Standing, Tick
 from mechagym.testgen.limits import categories_of, preset, quota, within
 from mechagym.testgen.loop import Means, Order, generate
+from mechagym.testgen.readiness import unready
 from mechagym.testgen.types import GenerationInput, TestGenConfig, TestGenResult
 from tests.actors import open_box
+from tests.testgen.event_examples import TEST
 from tests.testgen.writers import Said, category_of, opener
 
 INSTRUCTION = """Write the sum of the numbers in /app/in.txt to /app/sum.txt.
@@ -334,6 +338,15 @@ async def test_a_test_that_passes_before_any_work_is_rejected_and_told_back():
     assert [test.status for test in guards] == ["valid"]
 
 
+@pytest.mark.must("testgen-14")
+async def test_a_program_that_is_missing_is_the_works_or_the_tests_own_fault():
+    codes = ["/app/sum.txt && [ 1 = 1 ]", "no_such_tool /app/sum.txt", "if then"]
+    day = Day(replies={"tests": {"tests": [check(code=code) for code in codes]}})
+    ran = await run(day, rounds_per_category=1)
+    found = [(test.status, test.reject_rule) for test in ran.result.tests[:3]]
+    assert found == [("valid", None), ("rejected", "V7"), ("rejected", "V7")]
+
+
 async def test_guards_are_at_most_a_fifth():
     def guards(_: str) -> dict[str, object]:
         code = f"[ -f /app/in.txt ] && [ {next(COUNTS)} -gt 0 ]"
@@ -517,6 +530,27 @@ async def test_a_second_opinion_makes_a_test_advisory():
     ran = await run(day, config=config, rounds_per_category=1)
     assert [test.status for test in ran.result.tests[:2]] == ["valid", "advisory"]
     assert all("head -c" not in prompt for prompt in day.prompts("Expected"))
+
+
+@pytest.mark.must("testgen-9")
+@given(
+    st.sets(st.tuples(st.integers(1, 4), st.integers(1, 4)), min_size=1),
+    st.lists(st.tuples(st.integers(1, 4), st.integers(1, 4), st.sampled_from(get_args(Standing)))),
+)
+def test_ready_means_a_valid_test_for_every_tick(
+    ticks: set[tuple[int, int]], tests: list[tuple[int, int, Standing]]
+):
+    matrix = Matrix(
+        ticks=tuple(Tick(entity_id=f"E{e}", constraint_id=f"C{c}") for e, c in sorted(ticks))
+    )
+    made = [
+        replace(TEST, category="correctness", cells=(f"E{e}xC{c}",), status=status)
+        for e, c, status in tests
+    ]
+    reasons = unready(made, matrix, (), minimum=0, categories=("correctness",))
+    shown = {(e, c) for e, c, status in tests if status == "valid"}
+    assert (reasons == ()) == (ticks <= shown)
+    assert len(reasons) == len(ticks - shown)
 
 
 async def test_what_a_start_tells():

@@ -5,6 +5,7 @@ installed. The report is the box's word: who needs more runs it in a fork that n
 """
 
 import json
+import re
 import tempfile
 from collections.abc import AsyncIterator, Iterable, Sequence
 from contextlib import AsyncExitStack, asynccontextmanager
@@ -26,6 +27,7 @@ TEST_TIMEOUT_S = 10.0
 _SPARE_S = 10.0
 _CLEAR_S = 10.0
 _NOT_FOUND = 127
+_ABSENT = re.compile(r"([^\s:]+): (?:command )?(?:not found|No such file)")
 _STATE = r"""
 cd -- "$1" 2>/dev/null && find . -xdev \( -type f -o -type l -o -type d \) \
     -exec stat -c '%f %s %n' {} + 2>/dev/null | sort
@@ -218,16 +220,27 @@ async def _run_check(box: Box, folder: str, test: GeneratedTest, timeout_s: floa
     argv = ("sh", "-c", 'exec 2>&1; exec sh "$1"', "sh", f"{folder}/{file_of(test, 'sh')}")
     result = await box.exec(argv, ExecOptions(timeout_s=timeout_s))
     said = result.text.strip()[-500:]
-    own = "syntax error" in said.lower() or result.exit_code == _NOT_FOUND
+    exception, missing = ("", None) if result.ok else _kind_of(said, result.exit_code)
     return Ran(
         test_id=test.test_id,
         status="passed" if result.ok else "failed",
         message=said or ("" if result.ok else f"exit code {result.exit_code}"),
         duration_s=result.duration_s,
         timed_out=result.timed_out,
-        exception="" if result.ok else ("SyntaxError" if own else "AssertionError"),
+        exception=exception,
+        missing=missing,
         file=file_of(test, "sh"),
     )
+
+
+def _kind_of(said: str, exit_code: int | None) -> tuple[str, str | None]:
+    """Why a check failed, in the runner's words: a missing program is a missing import."""
+    if "syntax error" in said.lower():
+        return "SyntaxError", None
+    if exit_code == _NOT_FOUND:
+        found = _ABSENT.findall(said)
+        return "ImportError", found[-1] if found else None
+    return "AssertionError", None
 
 
 async def _state_of(box: Box, folder: str) -> frozenset[str]:

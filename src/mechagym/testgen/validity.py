@@ -190,13 +190,14 @@ def _leaves(ran: Sequence[Ran]) -> Fault:
 
 
 def _own_error(ran: Sequence[Ran], ground: Ground) -> Fault:
-    """A module that the instruction names is the work's: its want is what is to be seen."""
+    """A module or program that the instruction names is the work's: its want is to be seen."""
     first = ran[0]
     if first.exception not in OWN_ERRORS:
         return None
-    root = (first.missing or "").partition(".")[0]
-    if root and re.search(rf"(?<!\w){re.escape(root)}(?!\w)", ground.instruction):
-        return None
+    missing = first.missing or ""
+    for name in (missing, missing.partition(".")[0]):
+        if name and re.search(rf"(?<![\w/]){re.escape(name)}(?!\w)", ground.instruction):
+            return None
     return "V7", f"it fails by its own fault: {first.message}"
 
 
