@@ -35,6 +35,13 @@ def test_the_user_gets_a_way_into_boxes(user: pwd.struct_passwd, place: Place):
     assert "13 passed, 1 skipped" in done.stdout  # all but what needs root
 
 
+@pytest.mark.must("llm-12")
+def test_a_file_of_the_users_own_is_shown_to_a_box_alone(user: pwd.struct_passwd, place: Place):
+    done = run_suite(user, place, ["sandbox/test_private_mounts.py"], only="docker")
+    assert done.returncode == 0, (done.stdout[-6000:], done.stderr[-2000:])
+    assert "1 passed" in done.stdout
+
+
 @pytest.mark.alone
 @pytest.mark.must("llm-32", "llm-33")
 def test_nothing_but_the_gateway_and_the_list_in_a_job_of_the_user(
