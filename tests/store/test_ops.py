@@ -19,7 +19,7 @@ async def a_worker(store: Store, *, dead: bool = False) -> str:
     worker_id = new_id()
     if dead:
         owner = replace(owner, started="long ago")
-    await store.write(ops.begin_worker, worker_id, owner, "1")
+    await store.write(ops.begin_worker, worker_id, owner, "1", is_alive)
     return worker_id
 
 
@@ -46,12 +46,14 @@ async def test_an_op_of_no_job_is_taken_by_one_worker_and_tells_of_itself(url: s
 async def test_what_a_dead_worker_held_is_taken_again(url: str):
     async with Store.open(url) as store:
         asked = await store.put_op(None, ReapOp())
-        dead = await a_worker(store, dead=True)
+        alive, dead = await a_worker(store), await a_worker(store, dead=True)
         assert await store.write(ops.take_op, dead, is_alive)
-        alive = await a_worker(store)
         taken = await store.write(ops.take_op, alive, is_alive)
         assert taken is not None
         assert taken.op_id == asked
+        assert len(await store.ask(health.processes)) == 2
+        await a_worker(store)
+        assert [each.alive for each in await store.ask(health.processes)] == [True, True]
         await store.write(ops.end_worker, alive)
         assert [view.op.worker_id for view in await store.ask(health.waiting_ops)] == [None]
 

@@ -86,7 +86,8 @@ async def test_the_overview_counts_what_there_is(url: str):
 async def test_tasks_with_their_history(url: str):
     async with Store.open(url) as store:
         await told(store)
-        await store.see_tasks([TaskRow(digest="new", dataset="a", name="fresh", tags=("x", "y"))])
+        fresh = TaskRow(digest="new", dataset="a", name="fresh", tags=("x", "y"))
+        await store.see_tasks([fresh, fresh])
         page = await store.ask(tasks.task_list, tasks.TaskFilter())
         assert [(line.task.name, line.graded, line.passed) for line in page.items] == [
             ("fresh", 0, 0), ("task-1", 2, 2), ("task-2", 2, 2), ("task-3", 2, 0),

@@ -30,7 +30,7 @@ def task_in(home: Path, name: str = "made", *, slow: bool = False) -> str:
     return str(home / "here" / "tasks" / name)
 
 
-def start(view: View, task: str, **more: Any) -> dict[str, Any]:
+def start(view: View, task: str, **more: Any) -> Any:
     """Start a job from the API and wait until its process has it."""
     entry = {"sources": [task], "agents": ["oracle"], "sandbox": "memory", **more}
     op = view.ended(view.ask("/jobs", entry))
@@ -38,7 +38,7 @@ def start(view: View, task: str, **more: Any) -> dict[str, Any]:
     return view.get(f"/jobs/{op['detail'].split()[1].rstrip(',')}")
 
 
-def finished(view: View, job: str) -> dict[str, Any]:
+def finished(view: View, job: str) -> Any:
     """A job, once it has ended."""
     until = time.monotonic() + 60
     while (found := view.get(f"/jobs/{job}"))["state"] in ("pending", "running"):
@@ -57,9 +57,12 @@ def test_a_job_started_from_here_is_run_with_what_was_chosen(home: Path):
         assert (config["repeats"], config["budget"]["usd"]) == (2, 1.5)
         assert (config["sandbox"], config["agents"][0]["name"]) == ("memory", "oracle")
         assert job["config_digest"] == ended["config_digest"]
+        assert view.get("/tasks")["items"][0]["result"]["graded"] == 2
         again = view.ended(view.ask("/jobs", {"sources": [task_in(home)], "agents": ["nope"]}))
         assert again["state"] == "refused"
         assert "nope" in again["detail"]
+        time.sleep(2)
+        assert psutil.Process(view.process.pid).children() == [], "what ended is reaped"
 
 
 @pytest.mark.slow

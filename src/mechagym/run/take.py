@@ -12,8 +12,9 @@ from mechagym.errors import ConfigError
 from mechagym.records import from_json, new_id, now, to_json
 from mechagym.run.config import AgentChoice, JobConfig
 from mechagym.run.plan import TrialPlan, plan_trials, rejoin
-from mechagym.store import JobRow, Store, this_process
+from mechagym.store import JobRow, Store, TaskRow, this_process
 from mechagym.tasks.model import Task
+from mechagym.tasks.needs import needs
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -50,9 +51,32 @@ async def begin(
         created_at=now(),
         trials=len(plans),
     )
+    await store.see_tasks([known_of(task) for task in tasks])
     await store.create_job(row, [plan.key for plan in plans])
     await store.claim_job(job_id, this_process())
     return Taken(row=row, todo=plans, resumed=False)
+
+
+def known_of(task: Task) -> TaskRow:
+    """What lists show of a task; words that its metadata does not have are not made up."""
+
+    def word(name: str) -> str | None:
+        value = task.metadata.get(name)
+        return value if isinstance(value, str) and value else None
+
+    tags = task.metadata.get("tags")
+    return TaskRow(
+        digest=task.digest,
+        dataset=task.dataset,
+        name=task.name,
+        difficulty=word("difficulty"),
+        category=word("category"),
+        tags=tuple(map(str, tags)) if isinstance(tags, list) else task.keywords,
+        author=word("author_name") or next(iter(task.authors), None),
+        agent_timeout_s=task.steps[0].agent.timeout_s,
+        image=task.environment.docker_image,
+        needs=needs(task),
+    )
 
 
 async def resume(

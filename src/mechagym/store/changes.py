@@ -75,9 +75,10 @@ def _name_tasks(connection: Connection, keys: Sequence[TrialKey]) -> None:
 
 def see_tasks(connection: Connection, seen: Sequence[TaskRow]) -> None:
     """Keep what is known of tasks; what was known of them before is replaced."""
-    if seen:
-        connection.execute(delete(tasks).where(tasks.c.digest.in_([row.digest for row in seen])))
-        connection.execute(insert(tasks), [task_values(row) for row in seen])
+    rows = {row.digest: task_values(row) for row in seen}  # two folders may hold the same task
+    if rows:
+        connection.execute(delete(tasks).where(tasks.c.digest.in_(rows)))
+        connection.execute(insert(tasks), list(rows.values()))
 
 
 def claim_job(connection: Connection, job_id: str, owner: OwnerRow, alive: Alive) -> None:

@@ -134,8 +134,13 @@ def op_of(row: Row[Any]) -> OpRow:
     return OpRow(op_id=row.id, op=op_from_json(row.payload), **values)
 
 
-def begin_worker(connection: Connection, worker_id: str, owner: OwnerRow, version: str) -> None:
-    """Say that a process takes ops from now on."""
+def begin_worker(
+    connection: Connection, worker_id: str, owner: OwnerRow, version: str, alive: Alive
+) -> None:
+    """Say that a process takes ops from now on; those that died without a word are forgotten."""
+    for row in list_workers(connection):
+        if not alive(row.owner, row.heartbeat_at):
+            end_worker(connection, row.worker_id)
     connection.execute(
         insert(workers).values(
             id=worker_id,

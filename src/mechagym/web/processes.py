@@ -41,6 +41,11 @@ def ended(pid: int) -> int | None:
     return os.waitstatus_to_exitcode(status) if found else None
 
 
+def over(pid: int) -> bool:
+    """Whether a child of ours has ended; one that has is reaped by this."""
+    return ended(pid) is not None
+
+
 async def wait(pid: int) -> int:
     """Wait for a child's end; a cancelled wait leaves it running."""
     while True:

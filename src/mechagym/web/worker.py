@@ -37,7 +37,7 @@ from mechagym.run.purse import change_limit
 from mechagym.store import JobRow, OpRow, Store, TrialRow, ops, saved, this_process
 from mechagym.store.owner import is_alive
 from mechagym.store.views import health
-from mechagym.web.processes import ended, spawn, tail_of, wait
+from mechagym.web.processes import ended, over, spawn, tail_of, wait
 from mechagym.web.saved import checked, with_saved
 
 BEAT_S = 10.0
@@ -54,15 +54,19 @@ class Worker:
     store: Store
     settings: Settings
     worker_id: str = field(default_factory=new_id)
+    _children: set[int] = field(default_factory=set)
 
     async def run(self) -> None:
         """Take ops until cancelled."""
-        await self.store.write(ops.begin_worker, self.worker_id, this_process(), __version__)
+        await self.store.write(
+            ops.begin_worker, self.worker_id, this_process(), __version__, is_alive
+        )
         try:
             async with anyio.create_task_group() as tasks:
                 tasks.start_soon(self._beat)
                 while True:
                     await self._take_all(tasks)
+                    self._children.difference_update([p for p in self._children if over(p)])
                     await anyio.sleep(LOOK_S)
         finally:
             with anyio.CancelScope(shield=True):
@@ -148,15 +152,18 @@ class Worker:
         """
         log = self._place(op, "log")
         pid = spawn(command, environ=self._environ(), log=log)
-        with anyio.fail_after(STARTED_S):
+        with anyio.move_on_after(STARTED_S):
             while True:
-                over = ended(pid)
+                code = ended(pid)
                 job = await self.store.find_job(name)
-                if job is not None and (over is not None or (job.owner and job.owner.pid == pid)):
+                if job is not None and (code is not None or (job.owner and job.owner.pid == pid)):
+                    self._children.add(pid)
                     return f"job {name}, process {pid}"
-                if over is not None:
-                    raise ConfigError(tail_of(log) or f"it ended with exit code {over}")
+                if code is not None:
+                    raise ConfigError(tail_of(log) or f"it ended with exit code {code}")
                 await anyio.sleep(0.1)
+        self._children.add(pid)
+        raise ConfigError(f"process {pid} has not begun the job after {STARTED_S:g} s; see {log}")
 
     async def _save(self, ask: SetSettingOp) -> str:
         if ask.value is not None:

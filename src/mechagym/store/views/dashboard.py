@@ -5,7 +5,7 @@ from dataclasses import dataclass
 from datetime import datetime, timedelta
 from typing import Any, Literal
 
-from sqlalchemy import ColumnElement, Integer, case, cast, func, select
+from sqlalchemy import ColumnElement, Integer, case, cast, func, null, select
 
 from mechagym.records import now
 from mechagym.store.ops import list_workers, open_ops, untaken
@@ -81,8 +81,8 @@ def overview(reading: Reading, since: datetime | None = None) -> Overview:
         turns_mean=turns,
         duration_median_s=median_s,
         duration_p90_s=p90_s,
-        today=_cost(reading, midnight),
-        week=_cost(reading, at - timedelta(days=7)),
+        today=cost_since(reading, midnight),
+        week=cost_since(reading, at - timedelta(days=7)),
         by_day=_by_day(reading, window),
         by_difficulty=_by_difficulty(reading, window),
     )
@@ -181,9 +181,11 @@ def _spread(
     turns, count = reading.connection.execute(means).one()
     if not count:
         return None, None, None
-    ranked = select(
-        trials.c.duration_s, func.row_number().over(order_by=trials.c.duration_s).label("rank")
-    ).where(*graded)
+    # `coalesce` keeps SQLite off the order's index, where it would read a row for every trial
+    by = func.coalesce(trials.c.duration_s, null())
+    ranked = select(trials.c.duration_s, func.row_number().over(order_by=by).label("rank")).where(
+        *graded
+    )
     ranks = ((count + 1) // 2, -(-count * 9 // 10))
     inner = ranked.subquery()
     rows = reading.connection.execute(
@@ -193,7 +195,8 @@ def _spread(
     return float(turns) if turns is not None else None, at[ranks[0]], at[ranks[1]]
 
 
-def _cost(reading: Reading, since: datetime) -> Cost:
+def cost_since(reading: Reading, since: datetime) -> Cost:
+    """What all calls since then cost."""
     sums = (func.coalesce(func.sum(usage.c[n]), 0) for n in ("billed_nano", "imputed_nano"))
     billed, imputed = reading.connection.execute(select(*sums).where(usage.c.at >= since)).one()
     return Cost(billed_nano=int(billed), imputed_nano=int(imputed))
@@ -230,15 +233,16 @@ def _by_difficulty(
 
 
 def _budgets(reading: Reading) -> list[Need]:
-    query = (
-        select(events.c.subject, func.max(events.c.at).label("at"))
-        .join(jobs, jobs.c.id == events.c.subject)
-        .where(jobs.c.state == "running", events.c.kind == "budget_warned")
-        .group_by(events.c.subject)
+    warned = (
+        select(func.max(events.c.at))
+        .where(events.c.subject == jobs.c.id, events.c.kind == "budget_warned")
+        .scalar_subquery()
     )
+    query = select(jobs.c.id, warned.label("at")).where(jobs.c.state == "running")
     return [
-        Need(kind="budget", subject=row.subject, what="over 75 % of a limit", since=row.at)
+        Need(kind="budget", subject=row.id, what="over 75 % of a limit", since=row.at)
         for row in reading.connection.execute(query)
+        if row.at is not None
     ]
 
 
