@@ -265,7 +265,7 @@ def files(full: Site) -> Path:
         connection.execute(text("UPDATE jobs SET folder = :f"), {"f": str(job)})  # type: ignore[attr-defined]
 
     full.run(full.store.write, moved)
-    folder = job / row.key.trial_name
+    folder: Path = job / row.key.trial_name
     for name, data in {
         "trial.log": b"hello\n",
         "agent/run.txt": b"did it",

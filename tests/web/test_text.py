@@ -18,7 +18,7 @@ from mechagym.web.text.marks import marked, plain
 from mechagym.web.text.syntax import LANGUAGES, highlighted
 
 CLASS = re.compile(r"mark|ansi-[a-z-]+|code-[a-z]+|line|added|removed|place|head|same")
-SHOWN = {
+SHOWN: dict[str, Callable[[str], Markup]] = {
     "marked": marked,
     "coloured": coloured,
     "diffed": diffed,
