@@ -5,8 +5,9 @@ from pathlib import Path
 
 import anyio
 
+from mechagym.agents.map.base import SampleRequest
 from mechagym.agents.map.sampler import ForkSampler
-from mechagym.agents.map.types import CandidateBrief, EpisodeEnd, SampleRequest
+from mechagym.agents.map.types import CandidateBrief, EpisodeEnd
 from mechagym.budget import Meter
 from mechagym.records import Spend
 from mechagym.sandbox.base import Box, ExecOptions, HostRoot

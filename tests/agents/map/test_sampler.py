@@ -10,6 +10,7 @@ from pathlib import Path
 import anyio
 import pytest
 
+from mechagym.agents.map.base import SampleRequest
 from mechagym.agents.map.evaluator import GeneratedEvaluator, look_at_untouched
 from mechagym.agents.map.sampler import ForkSampler
 from mechagym.agents.map.sampler.selection import Standing, choose
@@ -20,7 +21,6 @@ from mechagym.agents.map.types import (
     EpisodeEnd,
     EvaluatorResult,
     SampleOutcome,
-    SampleRequest,
 )
 from mechagym.budget import Budget, Meter
 from mechagym.errors import BoxDied, BudgetExhausted, ModelError

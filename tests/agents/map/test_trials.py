@@ -130,5 +130,5 @@ def test_a_role_may_have_a_model_of_its_own(cli, home: Path):
 def test_a_config_of_test_generation_is_found_by_its_digest(cli, home: Path):
     result = run_it(cli, home, file="done.txt", more=("--set", "agent.testgen=0123456789abcdef"))
     assert "1 agent_error" in result.stdout, result.output
-    assert "0123456789abcdef" in result.stdout
+    assert "0123456789abcdef" in result.output
     assert not [e for e in events_of(home) if isinstance(e, ModelRequested)]

@@ -5,6 +5,7 @@ are given a meter or a model that has one.
 """
 
 from collections.abc import Callable
+from dataclasses import dataclass
 from typing import Protocol
 
 from mechagym.agents.map.types import (
@@ -18,13 +19,15 @@ from mechagym.agents.map.types import (
     ExecutionState,
     MonitorDecision,
     SampleOutcome,
-    SampleRequest,
+    Surroundings,
     TaskView,
     ToolAction,
     Trigger,
     TurnContext,
 )
 from mechagym.budget import Meter
+from mechagym.events import Emit
+from mechagym.records import Spend
 from mechagym.records.checks import CheckSuite
 from mechagym.records.reports import TestReport
 from mechagym.sandbox.base import Box
@@ -77,6 +80,37 @@ class Orchestrator(Protocol):
         ...
 
 
+class Episode(Protocol):
+    """Lets one candidate work in its fork, with the same tools, monitor and prompts."""
+
+    async def play(self, box: Box, brief: CandidateBrief, meter: Meter) -> EpisodeEnd:
+        """At most `brief.max_turns` turns, paid by `meter`. Raises BoxDied."""
+        ...
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class SampleRequest:
+    """What the sampler works with; `episode` lets one candidate work in one fork.
+
+    `with_present`: how the box stands now takes part as candidate 0, `turn_spend` and `turn_s` the
+    means of a turn so far, `left_s` the time until the run stops (None: no end).
+    """
+
+    box: Box
+    state: ExecutionState
+    surroundings: Surroundings
+    episode: Episode
+    evaluator: Evaluator | None
+    meter: Meter
+    emit: Emit
+    n: int
+    temperatures: tuple[float, ...]
+    turn_spend: Spend
+    turn_s: float
+    left_s: Callable[[], float | None] = lambda: None
+    with_present: bool = True
+
+
 class Sampler(Protocol):
     """Tries several ways in forks of the box and keeps the best."""
 
@@ -85,14 +119,6 @@ class Sampler(Protocol):
 
         A refused reservation or want of time is an outcome with a reason, not an error.
         """
-        ...
-
-
-class Episode(Protocol):
-    """Lets one candidate work in its fork, with the same tools, monitor and prompts."""
-
-    async def play(self, box: Box, brief: CandidateBrief, meter: Meter) -> EpisodeEnd:
-        """At most `brief.max_turns` turns, paid by `meter`. Raises BoxDied."""
         ...
 
 

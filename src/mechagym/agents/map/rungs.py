@@ -8,7 +8,7 @@ from collections.abc import Callable
 from dataclasses import dataclass, replace
 
 from mechagym.agents.map import state as states
-from mechagym.agents.map.base import Episode, Evaluator, Sampler
+from mechagym.agents.map.base import Episode, Evaluator, Sampler, SampleRequest
 from mechagym.agents.map.checking import Checking
 from mechagym.agents.map.clock import Clock
 from mechagym.agents.map.config import MapConfig
@@ -16,7 +16,7 @@ from mechagym.agents.map.gate import open_points
 from mechagym.agents.map.handover import files_told, tried
 from mechagym.agents.map.prompts import RETHINK
 from mechagym.agents.map.telling import Telling
-from mechagym.agents.map.types import ExecutionState, SampleOutcome, SampleRequest, Surroundings
+from mechagym.agents.map.types import ExecutionState, SampleOutcome, Surroundings
 from mechagym.budget import Meter
 from mechagym.events.map import MapNoProgress
 from mechagym.records import Spend

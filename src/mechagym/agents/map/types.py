@@ -1,6 +1,5 @@
 """What the modules hand each other: frozen values. What is kept of them stands in `records.map`."""
 
-from collections.abc import Callable
 from dataclasses import dataclass, field
 from typing import TYPE_CHECKING, Literal
 
@@ -26,8 +25,6 @@ from mechagym.sandbox.base import Box
 
 if TYPE_CHECKING:
     from pydantic_ai.messages import ModelMessage, ModelResponse
-
-    from mechagym.agents.map.base import Episode, Evaluator
 
 TriggerKind = Literal["turn", "verify_progress", "completion", "candidate"]
 Rung = Literal[0, 1, 2, 3]
@@ -245,29 +242,6 @@ class EpisodeEnd:
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
-class SampleRequest:
-    """What the sampler works with; `episode` lets one candidate work in one fork.
-
-    `present` is how the box stands now (candidate 0 at a stall), `turn_spend` and `turn_s` the
-    means of a turn so far, `limits_left_s` the time until nothing new may begin (None: no end).
-    """
-
-    box: Box
-    state: ExecutionState
-    surroundings: Surroundings
-    episode: "Episode"
-    evaluator: "Evaluator | None"
-    meter: Meter
-    emit: Emit
-    n: int
-    temperatures: tuple[float, ...]
-    turn_spend: Spend
-    turn_s: float
-    left_s: Callable[[], float | None] = lambda: None
-    with_present: bool = True
-
-
-@dataclass(frozen=True, slots=True, kw_only=True)
 class SampleOutcome:
     """What became of it. `chosen` None: nothing was sampled, and `reason` says why; 0: the state
     as it was is the best. `changed_paths` are what the winner brought into the box, `lost` what of
@@ -302,7 +276,6 @@ __all__ = [
     "MonitorDecision",
     "Rung",
     "SampleOutcome",
-    "SampleRequest",
     "StopReason",
     "Subtask",
     "SubtaskState",

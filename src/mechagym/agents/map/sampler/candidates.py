@@ -9,6 +9,7 @@ from dataclasses import dataclass, field, replace
 
 import anyio
 
+from mechagym.agents.map.base import SampleRequest
 from mechagym.agents.map.sampler.diffs import diff_of
 from mechagym.agents.map.sampler.share import TURNS, Share
 from mechagym.agents.map.sampler.tree import Changes, Listing, changes_in, list_files
@@ -16,7 +17,6 @@ from mechagym.agents.map.types import (
     CandidateBrief,
     EpisodeEnd,
     EvaluatorResult,
-    SampleRequest,
     Trigger,
 )
 from mechagym.errors import MechagymError

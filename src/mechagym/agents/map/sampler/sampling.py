@@ -7,12 +7,13 @@ cancel; what a loser did stays in its event.
 from contextlib import AsyncExitStack
 from dataclasses import replace
 
+from mechagym.agents.map.base import SampleRequest
 from mechagym.agents.map.sampler.candidates import Attempts, Candidate
 from mechagym.agents.map.sampler.carry import Luggage, packed, unpack_into
 from mechagym.agents.map.sampler.selection import Choice, Standing, choose
 from mechagym.agents.map.sampler.share import Share, afforded
 from mechagym.agents.map.services import listening
-from mechagym.agents.map.types import SampleOutcome, SampleRequest
+from mechagym.agents.map.types import SampleOutcome
 from mechagym.errors import BoxDied, SandboxError
 from mechagym.events.map import MapCandidate, MapSampleComplete, MapSampleStart
 

@@ -4,7 +4,7 @@ from collections.abc import Iterator
 from contextlib import contextmanager
 from dataclasses import dataclass
 
-from mechagym.agents.map.types import SampleRequest
+from mechagym.agents.map.base import SampleRequest
 from mechagym.budget import Budget, Hold, Meter
 from mechagym.errors import BudgetExhausted
 from mechagym.records import Spend, Usage
