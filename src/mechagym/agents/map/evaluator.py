@@ -23,7 +23,7 @@ from mechagym.sandbox.base import Box, ExecOptions
 _WORST: tuple[CaseStatus, ...] = ("error", "failed", "xpassed", "skipped", "passed", "xfailed")
 _ABSENT = "it did not run"
 
-# The folder's files with their contents and modes; what Python compiles beside them is no edit.
+# The folder's files with their contents; what Python compiles beside them is no edit.
 _FINGERPRINT = r"""
 cd -- "$1" 2>/dev/null || { echo gone; exit 0; }
 find . -name __pycache__ -prune -o -type f -exec sha256sum {} + | sort | sha256sum
