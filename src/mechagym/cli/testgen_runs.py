@@ -10,11 +10,7 @@ from mechagym.cli.options import json_option, trust_option, with_settings
 
 if TYPE_CHECKING:
     from mechagym.config import Settings
-    from mechagym.store import Store
     from mechagym.store.testgen_rows import RunParts, RunRow
-
-LAST = "last"
-PASSED, FAILED = 0, 1
 
 
 @click.command()
@@ -135,24 +131,8 @@ def rebuild(settings: "Settings") -> None:
     anyio.run(_rebuild, settings)
 
 
-async def find_run(store: "Store", called: str) -> "RunRow":
-    """A run by its id, or `last`. Raises ConfigError with the nearest."""
-    from mechagym.cli.spelling import did_you_mean
-    from mechagym.errors import ConfigError
-    from mechagym.store.testgen_rows import RunFilter
-
-    if called != LAST and (row := await store.testgen.run(called)):
-        return row
-    newest = await store.testgen.runs(RunFilter(limit=1 if called == LAST else 1000))
-    if called == LAST and newest:
-        return newest[0]
-    raise ConfigError(
-        f"testgen: there is no run {called}{did_you_mean(called, [r.run_id for r in newest])}",
-        remedy="see `mechagym testgen list`",
-    )
-
-
 async def _loaded(settings: "Settings", called: str) -> "tuple[RunRow, RunParts]":
+    from mechagym.cli.testgen_found import find_run
     from mechagym.store import Store
 
     async with Store.open(settings.store) as store:
@@ -171,6 +151,7 @@ async def _listed(settings: "Settings", task: str | None, limit: int) -> "list[R
 async def _export(settings: "Settings", called: str, output: str) -> None:
     from pathlib import Path
 
+    from mechagym.cli.testgen_found import find_run
     from mechagym.cli.testgen_making import write_suite
     from mechagym.store import Store
     from mechagym.testgen.service import TestGenService

@@ -7,8 +7,8 @@ from mechagym import wiring
 from mechagym.cli.found import find_trial
 from mechagym.cli.terminal.page import Page
 from mechagym.cli.terminal.testgen_page import report_page
+from mechagym.cli.testgen_found import find_run
 from mechagym.cli.testgen_making import tasks_named
-from mechagym.cli.testgen_runs import FAILED, PASSED, find_run
 from mechagym.config import Settings
 from mechagym.errors import ConfigError
 from mechagym.records import from_json, to_dict
@@ -17,6 +17,8 @@ from mechagym.store import JobRow, Store
 from mechagym.tasks.model import Task
 from mechagym.testgen.service import TestGenService
 from mechagym.wiring.testgen import Ground, OpenBox, try_folder
+
+PASSED, FAILED = 0, 1
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
