@@ -1,4 +1,4 @@
-"""Checks of a piece of work without a model: each is a line of shell in a folder of the box."""
+"""Checks whose files are what runs, so that an edit shows, and that can be made to say anything."""
 
 import shlex
 from dataclasses import dataclass, field
@@ -13,7 +13,7 @@ FOLDER = "/tmp/.mechagym-map/checks"
 
 
 @dataclass
-class ShellChecks:
+class FileChecks:
     """Satisfies `Checks`. `goals` and `guards`: name → shell text that exits 0 where it holds.
 
     `statuses` overrides what a check says, one value per run, for tests of flaky ones.

@@ -10,14 +10,14 @@ from mechagym.events.map import MapChecksTampered
 from mechagym.records.reports import TestCase, TestReport
 from mechagym.sandbox.base import Box, ExecOptions
 from tests.actors import open_box
-from tests.agents.map.checks import FOLDER, ShellChecks
+from tests.agents.map.checks import FOLDER, FileChecks
 from tests.agents.map.parts import open_python_box, sh
 
 GOALS = {"there": "test -f out.txt", "right": "grep -q 42 out.txt"}
 GUARDS = {"kept": "test -f given.txt"}
 
 
-async def evaluator(box: Box, checks: ShellChecks) -> tuple[GeneratedEvaluator, list[object]]:
+async def evaluator(box: Box, checks: FileChecks) -> tuple[GeneratedEvaluator, list[object]]:
     events: list[object] = []
     await sh(box, "mkdir -p /app; echo given >/app/given.txt")
     suite = await checks.lay(box)
@@ -32,7 +32,7 @@ def at(revision: int, kind: str = "turn") -> Trigger:
 
 @pytest.mark.must("map-13")
 async def test_goals_are_progress_and_guards_are_not(quick_box):
-    judge, _ = await evaluator(quick_box, ShellChecks(GOALS, GUARDS))
+    judge, _ = await evaluator(quick_box, FileChecks(GOALS, GUARDS))
     said = await judge.evaluate(quick_box, at(0))
     assert (said.progress, said.tests_passing, said.tests_total, said.passed) == (0.0, 0, 2, False)
     await sh(quick_box, "echo 41 >/app/out.txt")
@@ -50,7 +50,7 @@ async def test_goals_are_progress_and_guards_are_not(quick_box):
 
 @pytest.mark.must("map-13")
 async def test_a_flaky_test_is_quarantined(quick_box):
-    checks = ShellChecks(GOALS, statuses={"right": ["passed", "failed", "passed"]})
+    checks = FileChecks(GOALS, statuses={"right": ["passed", "failed", "passed"]})
     judge, _ = await evaluator(quick_box, checks)
     await sh(quick_box, "echo 41 >/app/out.txt")
     first = await judge.evaluate(quick_box, at(1))
@@ -65,13 +65,13 @@ async def test_a_flaky_test_is_quarantined(quick_box):
 
 @pytest.mark.must("map-13")
 async def test_a_goal_that_passes_on_the_untouched_box_after_all_is_flaky(quick_box):
-    judge, _ = await evaluator(quick_box, ShellChecks(GOALS, statuses={"right": ["passed"]}))
+    judge, _ = await evaluator(quick_box, FileChecks(GOALS, statuses={"right": ["passed"]}))
     assert (await judge.evaluate(quick_box, at(0))).flaky == ("right",)
 
 
 @pytest.mark.must("map-13")
 async def test_an_edited_suite_is_told_and_restored(quick_box):
-    judge, events = await evaluator(quick_box, ShellChecks(GOALS))
+    judge, events = await evaluator(quick_box, FileChecks(GOALS))
     await sh(quick_box, f"echo 41 >/app/out.txt; echo true >{FOLDER}/right.sh")
     said = await judge.evaluate(quick_box, at(1))
     assert said.tests_passing == 1
@@ -81,7 +81,7 @@ async def test_an_edited_suite_is_told_and_restored(quick_box):
 
 
 async def test_the_same_revision_is_not_run_again(quick_box):
-    checks = ShellChecks(GOALS)
+    checks = FileChecks(GOALS)
     judge, _ = await evaluator(quick_box, checks)
     first = await judge.evaluate(quick_box, at(1))
     again = await judge.evaluate(quick_box, at(1, "verify_progress"))
@@ -92,7 +92,7 @@ async def test_the_same_revision_is_not_run_again(quick_box):
 
 
 async def test_checks_leave_nothing_in_the_work(quick_box):
-    checks = ShellChecks({"messy": "touch /app/mess; test -f out.txt"})
+    checks = FileChecks({"messy": "touch /app/mess; test -f out.txt"})
     judge, _ = await evaluator(quick_box, checks)
     await judge.evaluate(quick_box, at(1))
     assert checks.ran_in != [quick_box.info.box_id], "it ran in a fork"
@@ -105,7 +105,7 @@ async def test_where_a_service_of_the_work_listens_the_checks_run_beside_it():
     server = f"python3 -m http.server {port} --bind 127.0.0.1"
     ask = f"python3 -c 'import urllib.request as u; u.urlopen(\"http://127.0.0.1:{port}\")'"
     async with open_python_box() as box:
-        checks = ShellChecks({"answers": ask})
+        checks = FileChecks({"answers": ask})
         judge, _ = await evaluator(box, checks)
         assert (await judge.evaluate(box, at(0))).tests_passing == 0
         await box.exec(["sh", "-c", server], ExecOptions(background=True, cwd="/app"))
@@ -115,7 +115,7 @@ async def test_where_a_service_of_the_work_listens_the_checks_run_beside_it():
 
 
 async def test_the_exit_code_must_agree(quick_box):
-    checks = ShellChecks(GOALS, exit_code=3)
+    checks = FileChecks(GOALS, exit_code=3)
     judge, _ = await evaluator(quick_box, checks)
     await sh(quick_box, "echo 42 >/app/out.txt")
     said = await judge.evaluate(quick_box, at(1))
@@ -137,7 +137,7 @@ async def test_the_exit_code_must_agree(quick_box):
     ],
 )
 async def test_what_is_no_pass(report: TestReport):
-    class Says(ShellChecks):
+    class Says(FileChecks):
         async def run(self, box: Box, suite: object) -> TestReport:
             return report
 

@@ -29,7 +29,7 @@ from mechagym.events.map import MapCandidate, MapSampleComplete, MapSampleStart
 from mechagym.records import Spend
 from mechagym.sandbox.base import Box, ExecOptions, ReapScope
 from mechagym.sandbox.local import LocalSandbox
-from tests.agents.map.checks import ShellChecks
+from tests.agents.map.checks import FileChecks
 from tests.agents.map.parts import STATE, open_python_box, sh, surroundings
 from tests.sandbox.local_parts import folders, needs_parts
 
@@ -85,7 +85,7 @@ async def scene(box: Box, plays: Plays, *, budget: Budget = Budget(), n: int = 3
         box,
         "mkdir -p /app/sub /tmp; cd /app; echo 0 >out.txt; echo old >sub/old; chmod 640 sub/old",
     )
-    checks = ShellChecks(GOALS)
+    checks = FileChecks(GOALS)
     suite = await checks.lay(box)
     events: list[EventBody] = []
     untouched = await look_at_untouched(box, suite)

@@ -9,6 +9,7 @@ from mechagym.records.reports.values import CaseStatus, TestCase
 
 MAX_TEXT = 2_000
 UNFINISHED = "the output ends before its summary"
+_ENDLESS = re.compile(r"^(.{4000}).+$", re.MULTILINE)
 _ANSI = re.compile(
     r"\x1b(?:\[[0-?]*[ -/]*[@-~]|\][^\x07\x1b]*(?:\x07|\x1b\\)|[()][0-9A-B]|[@-Z\\-_])"
 )
@@ -46,8 +47,9 @@ class Detail:
 
 
 def plain(text: str) -> str:
-    """Text without colours and with line ends of one kind."""
-    return _ANSI.sub("", text).replace("\r\n", "\n").replace("\r", "\n")
+    """Text without colours, with line ends of one kind, and without the rest of endless lines."""
+    text = _ANSI.sub("", text).replace("\r\n", "\n").replace("\r", "\n")
+    return _ENDLESS.sub(r"\1", text)
 
 
 def cut(text: str | None) -> str | None:
