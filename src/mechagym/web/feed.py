@@ -48,7 +48,7 @@ class Batch:
     """What happened up to `position`; without events it is a sign of life."""
 
     position: int
-    events: tuple[live.Told, ...] = ()
+    events: tuple[Heard, ...] = ()
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -105,7 +105,7 @@ class Feed:
             for start in range(0, len(found), BATCH):
                 part = found[start : start + BATCH]
                 at = part[-1].told.position
-                if events := tuple(h.told for h in part if not topics.isdisjoint(h.topics)):
+                if events := tuple(h for h in part if not topics.isdisjoint(h.topics)):
                     yield Batch(position=at, events=events)
             if not found:
                 with anyio.move_on_after(BEAT_S) as silence:

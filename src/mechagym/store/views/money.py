@@ -42,7 +42,7 @@ def spend(reading: Reading, group: Group, wanted: SpendFilter) -> tuple[Spent, .
     named = _named(reading, group)
     sums = [func.coalesce(func.sum(usage.c[name]), 0).label(name) for name in _SUMS]
     query = select(named.label("name"), func.count().label("tries"), *sums)
-    if group in ("agent", "job") or wanted.job_id or wanted.agent:
+    if group in ("agent", "job") or (wanted.job_id, wanted.agent) != (None, None):
         query = query.join(trials, trials.c.id == usage.c.trial_id)
     for condition in _conditions(wanted):
         query = query.where(condition)

@@ -1,6 +1,7 @@
 """What the API says: times in UTC, money as decimal strings, what is unknown as null."""
 
 import json
+from collections.abc import Set as AbstractSet
 from datetime import UTC, datetime
 from decimal import Decimal
 from typing import Any
@@ -8,7 +9,7 @@ from typing import Any
 from pydantic import BaseModel
 
 from mechagym.events import Event, body_to_json
-from mechagym.records import Json, Outcome, Spend
+from mechagym.records import Json, Outcome, Spend, to_json
 from mechagym.run.statistics import wilson
 from mechagym.store import OwnerRow, TrialRow
 from mechagym.store.owner import is_alive
@@ -232,11 +233,15 @@ def event_out(event: Event) -> EventOut:
     )
 
 
-def told_json(told: Told, *, whole: bool) -> str:
-    """An event of a stream as JSON, its body passed on as it is kept."""
+def told_json(told: Told, *, topics: AbstractSet[str], whole: bool) -> str:
+    """An event of a stream as JSON, its body passed on as it is kept.
+
+    `topics` tell a reader that follows for several pages which of them it is for.
+    """
     at = told.at.astimezone(UTC).isoformat().replace("+00:00", "Z")
     envelope: dict[str, Json] = {
         "position": told.position,
+        "topics": sorted(topics),
         "subject": told.subject,
         "seq": told.seq,
         "at": at,
@@ -261,7 +266,7 @@ def op_out(view: OpView) -> OpOut:
         worker_id=op.worker_id,
         taken_at=op.taken_at,
         ended_at=op.ended_at,
-        payload={name: getattr(op.op, name) for name in op.op.__dataclass_fields__},
+        payload=json.loads(to_json(op.op)),
     )
 
 

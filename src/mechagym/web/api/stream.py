@@ -11,7 +11,7 @@ from mechagym.store.views import live
 from mechagym.web.api import API
 from mechagym.web.api.shapes import told_json
 from mechagym.web.desk import At, Desk
-from mechagym.web.feed import BATCH, Batch, Feed, Reload, is_shown_whole
+from mechagym.web.feed import BATCH, Batch, Feed, Heard, Reload, is_shown_whole
 from mechagym.web.problems import Refused
 
 EVENT_STREAM = "text/event-stream"
@@ -73,10 +73,11 @@ async def _of_subject(desk: Desk, topic: str, after_seq: int) -> AsyncIterator[s
     subject, position, seq = topic.partition(":")[2], desk.feed.position, after_seq
     while told := await desk.store.ask(live.of_subject, subject, seq, BATCH):
         seq = told[-1].seq
-        yield _line(Batch(position=min(position, told[-1].position), events=told))
+        heard = tuple(Heard(told=each, topics=frozenset({topic})) for each in told)
+        yield _line(Batch(position=min(position, told[-1].position), events=heard))
     async for each in desk.feed.follow(frozenset({topic}), position):
         if isinstance(each, Batch):
-            new = tuple(told for told in each.events if told.seq > seq)
+            new = tuple(heard for heard in each.events if heard.told.seq > seq)
             yield _line(Batch(position=each.position, events=new))
         else:
             yield _line(each)
@@ -93,7 +94,10 @@ def _line(each: Batch | Reload) -> str:
         case Batch(events=()):  # an id without data is kept by the client and told to nobody
             return f": alive\nid: {each.position}\n\n"
         case Batch():
-            events = ", ".join(told_json(told, whole=is_shown_whole(told)) for told in each.events)
+            events = ", ".join(
+                told_json(heard.told, topics=heard.topics, whole=is_shown_whole(heard.told))
+                for heard in each.events
+            )
             return f"id: {each.position}\ndata: [{events}]\n\n"
         case Reload():
             return f"event: reload\nid: {each.position}\ndata: {each.position}\n\n"

@@ -29,4 +29,4 @@ async def api_page(request: Request, desk: At) -> HTMLResponse:
         for path, operations in describe(request.app)["paths"].items()
         for method, operation in operations.items()
     ]
-    return page(request, desk, "api.html", operations=found)
+    return await page(request, desk, "api.html", operations=found)

@@ -1,5 +1,6 @@
 """What all pages share: the templates, the navigation, and the values that every template has."""
 
+from collections.abc import Sequence
 from dataclasses import dataclass
 from datetime import datetime
 from functools import cache
@@ -10,12 +11,26 @@ from fastapi import Request
 from jinja2 import Environment, FileSystemLoader, StrictUndefined
 from starlette.responses import HTMLResponse
 
+from mechagym.store.views.strip import strip
 from mechagym.web.api.shapes import ShareOut, usd
 from mechagym.web.desk import Desk, may_write
 from mechagym.web.text.marks import marked
 
 FOLDER = Path(__file__).parent.parent / "templates"
 UNKNOWN = "–"
+LETTERS = {
+    "passed": "PASS",
+    "failed": "FAIL",
+    "timed_out": "TOUT",
+    "agent_error": "AERR",
+    "budget_exhausted": "BUDG",
+    "infra_error": "INFR",
+    "cancelled": "ABRT",
+    "refused": "REFU",
+    "running": "RUN",
+    "pending": "WAIT",
+}
+"""A trial in a cell: never a colour alone."""
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -30,16 +45,25 @@ class Entry:
 NAVIGATION = (Entry(name="Jobs", path="/jobs", key="j"), Entry(name="API", path="/api", key="a"))
 
 
-def page(
-    request: Request, desk: Desk, template: str, *, position: int | None = None, **model: Any
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Live:
+    """What a page follows, and the position of the answer it shows: it goes on from there."""
+
+    topics: Sequence[str]
+    position: int
+
+
+async def page(
+    request: Request, desk: Desk, template: str, *, live: Live | None = None, **model: Any
 ) -> HTMLResponse:
-    """A whole page. `position` is that of the answer it shows: its stream goes on from there."""
+    """A whole page; `live` None: nothing on it changes."""
     shared = {
         "asset": desk.assets.url,
         "navigation": NAVIGATION,
         "here": request.url.path,
         "may_write": may_write(request),
-        "position": position,
+        "live": live,
+        "strip": await desk.store.ask(strip),
     }
     return HTMLResponse(_environment().get_template(template).render(**shared, **model))
 
@@ -58,6 +82,7 @@ def _environment() -> Environment:
         "usd": _money,
         "percent": _percent,
         "when": _when,
+        "letters": lambda word: LETTERS.get(word, str(word)[:4].upper()),
         "or_unknown": lambda value: UNKNOWN if value is None else value,
     }
     return environment

@@ -12,7 +12,7 @@ from mechagym.web.api.jobs import key_in
 from mechagym.web.api.paging import After, cursor
 from mechagym.web.api.shapes import JobOut, job_out
 from mechagym.web.desk import At
-from mechagym.web.pages.frame import page
+from mechagym.web.pages.frame import Live, page
 
 router = APIRouter()
 
@@ -56,4 +56,5 @@ async def list_jobs(
         state=state or None,
         text=text,
     )
-    return page(request, desk, "jobs.html", position=found.position, model=model)
+    live = Live(topics=("jobs",), position=found.position)
+    return await page(request, desk, "jobs.html", live=live, model=model)
