@@ -69,6 +69,8 @@ def checked(key: str, value: str) -> object:
             f"{key[:80]!r} cannot be saved{did_you_mean(key, CAN_BE_SAVED)}",
             remedy=f"these can: {', '.join(CAN_BE_SAVED)}",
         )
+    if not value.strip():
+        raise ConfigError(f"{key}: nothing is no value; to go back to the default, forget it")
     try:
         return getattr(Written.model_validate({key: value}), key)
     except ValidationError as error:

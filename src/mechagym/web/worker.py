@@ -7,6 +7,7 @@ never started twice.
 
 import json
 import logging
+from contextlib import suppress
 from dataclasses import dataclass, field
 from pathlib import Path
 from typing import assert_never
@@ -69,7 +70,7 @@ class Worker:
                     self._children.difference_update([p for p in self._children if over(p)])
                     await anyio.sleep(LOOK_S)
         finally:
-            with anyio.CancelScope(shield=True):
+            with anyio.CancelScope(shield=True), suppress(StoreError):  # its heartbeat tells too
                 await self.store.write(ops.end_worker, self.worker_id)
 
     async def _beat(self) -> None:
