@@ -12,6 +12,7 @@ from openai import AuthenticationError as OpenAIAuthenticationError
 
 from mechagym.budget import Budget
 from mechagym.events import ModelAnswered, ModelFailed, ModelRefused, ReserveExceeded
+from mechagym.llm.credentials import TOKEN_HEADER
 from mechagym.llm.gateway import Token
 from mechagym.llm.names import ModelName
 from mechagym.llm.providers import Dialect
@@ -124,6 +125,21 @@ async def test_tokens_are_taken_from_both_headers_and_die_when_revoked():
                 await client.models.list()
             assert caught.value.code == "invalid_api_key"
     assert len(at.bench.double.asked) == asked
+
+
+async def test_beside_a_login_a_token_has_a_header_of_its_own_and_neither_goes_on():
+    async with stand() as at, httpx.AsyncClient(base_url=at.url) as client:
+        token = at.grant().value
+        login = {"authorization": "Bearer sk-ant-oat01-of-the-box"}
+        refused = await client.post(PATHS[ANTHROPIC], json=asking(ANTHROPIC), headers=login)
+        assert refused.status_code == 401
+        both = {**login, TOKEN_HEADER: token}
+        got = await client.post(PATHS[ANTHROPIC], json=asking(ANTHROPIC), headers=both)
+        assert got.status_code == 200
+        (asked,) = at.bench.double.works
+        assert asked.headers["x-api-key"] == KEY
+        assert "of-the-box" not in str(asked.headers)
+        assert token not in str(asked.headers)
     assert token.value not in repr(token)
 
 
