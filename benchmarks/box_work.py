@@ -136,6 +136,15 @@ async def put(opens: Opens, folder: Path) -> float:
         return time.perf_counter() - began
 
 
+async def copy(opens: Opens, folder: Path) -> float:
+    """The same folder again by `cp`, inside of the box: what its file system takes for that."""
+    async with opens() as box:
+        await box.put(folder, "/workspace")
+        began = time.perf_counter()
+        await run(box, "cp -r /workspace /copy")
+        return time.perf_counter() - began
+
+
 async def fork(opens: Opens, size_mb: int) -> float:
     """Fork a box that has written so much; until the fork is open."""
     async with opens() as box:

@@ -170,6 +170,11 @@ def rows(sizes: Sizes, small: Path, big: Path) -> list[Row]:
             goals={"docker": Goal(ratio=1.2), "local": Goal(most=0.9)},
         ),
         Row(
+            what="the same again by `cp -r` inside of the box",
+            work=partial(work.copy, folder=big),
+            slow=True,
+        ),
+        Row(
             what=f"fork of a workspace of {sizes.workspace_mb} MB",
             work=partial(work.fork, size_mb=sizes.workspace_mb),
             slow=True,
