@@ -107,18 +107,17 @@ class Network:
         theirs, self._way_out = os.pipe()
         ready, says_ready = os.pipe()
         argv = [self._plant.slirp, "--configure", "--mtu=65520", "--disable-host-loopback"]
-        argv += ["--enable-sandbox", "--enable-seccomp", "--netns-type=path"]
+        argv += ["--enable-sandbox", "--enable-seccomp"]
         argv += [f"--exit-fd={theirs}", f"--ready-fd={says_ready}"]
-        if os.getuid() != 0:
-            argv.append(f"--userns-path=/proc/{self._pid}/ns/user")
+        if os.getuid() != 0:  # its sandbox finds the user namespace by a pid, not by a path
+            argv += [str(self._pid), "tap0"]
         else:
             # its sandbox detaches the old root; where the host's mounts are shared, they would go
             # for everybody (a Docker engine's containers lost their root file systems)
             argv = ["unshare", "--mount", "--propagation=private", *argv]
+            argv += ["--netns-type=path", f"/proc/{self._pid}/ns/net", "tap0"]
         try:
-            self._slirp = await anyio.to_thread.run_sync(
-                _start, [*argv, f"/proc/{self._pid}/ns/net", "tap0"], (theirs, says_ready)
-            )
+            self._slirp = await anyio.to_thread.run_sync(_start, argv, (theirs, says_ready))
             os.close(says_ready)
             says_ready = -1
             await anyio.wait_readable(ready)
