@@ -70,6 +70,9 @@ def test_schemas_are_as_they_were_agreed():
         ("edit_file", {"path": "a", "old_text": "", "new_text": "b"}, "old_text"),
         ("write_file", '{"path": "a", "content": ', "JSON"),
         ("look", {}, "look"),
+        ("run_command", {"command": "echo \0"}, "NUL"),
+        ("write_file", {"path": "a\0b", "content": ""}, "path"),
+        ("write_file", {"path": "a", "content": "\ud800"}, "surrogate"),
     ],
 )
 def test_a_malformed_call_names_its_fault(tool: str, arguments: Any, field: str):
@@ -265,6 +268,30 @@ async def test_what_is_no_text_is_named(mini: Box):
     async with toolbox(mini, facts=ModelFacts(takes_images=True)) as tools:
         done = await tools.do(action("read_file", path="a.png"), "/app")
         assert (done.result.image, done.result.media_type) == (png, "image/png")
+
+
+@pytest.mark.live
+async def test_what_is_no_regular_file_is_told_at_once(local_box: Box):
+    async with toolbox(local_box) as tools:
+        for call_ in (
+            action("read_file", path="/dev/null"),
+            action("write_file", path="/dev/null", content="x"),
+            action("edit_file", path="/dev/null", old_text="x", new_text="y"),
+        ):
+            done = await tools.do(call_, "/app")
+            assert not done.result.ok
+            assert "regular file" in done.result.output
+
+
+async def test_a_folder_that_is_gone_locks_nobody_out(quick_box: Box):
+    async with toolbox(quick_box) as tools:
+        await tools.do(action("run_command", command="mkdir -p /app/gone"), "/app")
+        command = "rmdir /app/gone; echo still here"
+        done = await tools.do(action("run_command", command=command), "/app/gone")
+        assert "still here" in done.result.output
+        done = await tools.do(action("run_command", command="echo on"), "/app/gone")
+        assert done.result.output.startswith("[the folder /app/gone is gone: this runs in /]\non")
+        assert done.workdir == "/"
 
 
 async def test_lines_are_numbered_and_ranges_kept(mini: Box):

@@ -3,7 +3,7 @@
 These classes are the schemas: flat, nothing beside the named fields, required ones first.
 """
 
-from pydantic import BaseModel, ConfigDict, Field
+from pydantic import BaseModel, ConfigDict, Field, ValidationInfo, field_validator
 
 COMMAND_S = 120
 COMMAND_MAX_S = 1_200
@@ -11,6 +11,17 @@ COMMAND_MAX_S = 1_200
 
 class _Arguments(BaseModel):
     model_config = ConfigDict(extra="forbid", frozen=True)
+
+    @field_validator("*")
+    @classmethod
+    def _can_be_sent(cls, value: object, info: ValidationInfo) -> object:
+        """No box takes half a character, nor a NUL in what is a word of a command."""
+        if isinstance(value, str):
+            if "\0" in value and info.field_name in ("path", "command"):
+                raise ValueError("it holds a NUL character")
+            if any("\ud800" <= letter <= "\udfff" for letter in value):
+                raise ValueError("it holds a lone surrogate, which is no character")
+        return value
 
 
 class ReadFile(_Arguments):

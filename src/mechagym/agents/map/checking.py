@@ -45,7 +45,7 @@ class Checking:
     async def after_turn(self, state: ExecutionState, *, grown: bool) -> ExecutionState:
         """Look what is there; run the checks if the box changed (`grown`) and they are due."""
         state = await self.look(state)
-        if not grown or self._evaluator is None:
+        if not grown or self._evaluator is None or state.evaluation is not None:
             return state
         self._waited += 1
         last = state.last_evaluation

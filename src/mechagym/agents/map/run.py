@@ -16,6 +16,7 @@ from mechagym.agents.map.base import Checks
 from mechagym.agents.map.gate import self_passed
 from mechagym.agents.map.result import progress_of, since
 from mechagym.agents.map.site import Site
+from mechagym.agents.map.state import ended
 from mechagym.agents.map.types import ExecutionState, MapResult, StopReason
 from mechagym.errors import AgentError, BudgetExhausted, MechagymError, ModelError
 from mechagym.events.map import MapError, MapHeartbeat, MapRunComplete
@@ -97,7 +98,8 @@ class Run:
             if self._checks is not None:
                 await self._checks.remove(box)
             folder = self._site.place.helper
-            await box.exec(("rm", "-rf", "--", folder), ExecOptions(cwd="/", timeout_s=TIDY_S))
+            options = ExecOptions(cwd="/", user="root", timeout_s=TIDY_S)
+            await box.exec(("rm", "-rf", "--", folder), options)
         except MechagymError as error:  # the box is gone, or no longer ours: so is our folder
             self._site.context.emit(
                 MapError(error=type(error).__name__, message=str(error), recoverable=True)
@@ -112,6 +114,8 @@ class Run:
         answer = self.loop.answer if self.loop else None
         state = self._state
         passed = self_passed(state) if state else None
+        if state is not None and self._stop != "completed":
+            state = ended(state, well=False)
         return replace(
             progress_of(state),
             self_passed=answer.self_passed if answer and self._stop == "completed" else passed,

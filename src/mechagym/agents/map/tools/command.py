@@ -25,12 +25,12 @@ _SHELL = "command -v bash || command -v sh"
 # The folder is told when the shell ends, however it ends; `eval` keeps the line what it was.
 _RUN = r"""
 exec 2>&1
-cd -- "$1" || exit 1
+cd -- "$1" 2>/dev/null || { echo "[the folder $1 is gone: this runs in /]"; cd /; }
 trap 'pwd > "$2"' EXIT
 eval "$3"
 """
 _BACKGROUND = r"""
-cd -- "$1" || exit 1
+cd -- "$1" 2>/dev/null || cd /
 exec > "$2" 2>&1 < /dev/null
 eval "$3"
 """

@@ -16,8 +16,9 @@ FILE_S = 60.0
 
 _LOOK = r"""
 if [ -d "$1" ]; then echo folder; ls -A -- "$1" | head -n 200
-elif [ ! -e "$1" ]; then echo absent
-else echo file; wc -c < "$1"; fi
+elif [ -f "$1" ]; then echo file; wc -c < "$1"
+elif [ -e "$1" ]; then echo special
+else echo absent; fi
 """
 _WRITE = r"""
 path=$1
@@ -31,17 +32,20 @@ if [ -d "$path" ]; then echo "$path is a folder" >&2; exit 21; fi
 case $path in */*) mkdir -p "${path%/*}/" || exit 1 ;; esac
 new=$path.map-new-$$
 if [ -f "$path" ]; then cp -p "$path" "$new" || exit 1; fi
-cat > "$new" && mv -f "$new" "$path" && exit 0
+cat > "$new" || { rm -f "$new"; exit 1; }
+mv -f "$new" "$path" 2>/dev/null && exit 0
+cat "$new" > "$path"  # a file that is mounted can be written and not replaced
+code=$?
 rm -f "$new"
-exit 1
+exit $code
 """
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Look:
-    """What stands at a path; `names` of a folder, at most 200."""
+    """What stands at a path; `names` of a folder, at most 200. `special`: a device, a pipe."""
 
-    kind: Literal["file", "folder", "absent"]
+    kind: Literal["file", "folder", "special", "absent"]
     size_bytes: int = 0
     names: tuple[str, ...] = ()
 
@@ -60,6 +64,8 @@ async def look(box: Box, path: str) -> Look:
             return Look(kind="file", size_bytes=int(rest.strip() or 0))
         case "folder":
             return Look(kind="folder", names=tuple(rest.splitlines()))
+        case "special":
+            return Look(kind="special")
         case _:
             return Look(kind="absent")
 

@@ -72,6 +72,8 @@ def _numbered(text: str, first: int) -> str:
 def _no_file(path: str, seen: Look) -> Given:
     if seen.kind == "absent":
         return Given.problem(f"{path}: there is no such file")
+    if seen.kind == "special":
+        return Given.problem(f"{path} is no regular file: a device, a pipe or a socket")
     names = "\n".join(seen.names) or "(empty)"
     return Given.problem(f"{path} is a folder; in it:\n{names}")
 

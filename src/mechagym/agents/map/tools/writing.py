@@ -28,13 +28,10 @@ class Edited:
 async def write_file(box: Box, asked: WriteFile, *, workdir: str) -> Given:
     """Write the whole file."""
     path = absolute(asked.path, workdir)
-    try:
-        data = asked.content.encode()
-    except UnicodeEncodeError:
-        return Given.problem(f"{path}: the content has a lone surrogate, which UTF-8 cannot hold")
+    data = asked.content.encode()
     seen = await look(box, path)
-    if seen.kind == "folder":
-        return Given.problem(f"{path} is a folder")
+    if seen.kind in ("folder", "special"):
+        return Given.problem(f"{path} is a {seen.kind} and no regular file")
     before = None
     if seen.kind == "file" and seen.size_bytes <= DIFF_OF_BYTES:
         before = await read_bytes(box, path)
@@ -54,7 +51,7 @@ async def edit_file(box: Box, asked: EditFile, *, workdir: str) -> Given:
     path = absolute(asked.path, workdir)
     seen = await look(box, path)
     if seen.kind != "file":
-        return Given.problem(f"{path}: there is no such file")
+        return Given.problem(f"{path}: there is no regular file")
     if seen.size_bytes > READ_BYTES:
         return Given.problem(f"{path}: {seen.size_bytes} bytes are too many to edit by text")
     data = await read_bytes(box, path)
