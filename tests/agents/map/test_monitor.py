@@ -31,6 +31,8 @@ def monitor(box: Box, instruction: str = "Do it.", *, on: bool = True) -> RulesM
 DENIED = r"""
 if [ -d build ]; then cd build; else cd /; fi; rm -rf *
 D=/app/out; if true; then D=/etc; fi; rm -rf "$D"
+D=/etc; if true; then D=/app/out; fi; rm -rf "$D"
+D=/etc; test -d /app/out && D=/app/out; rm -rf "$D"
 case $1 in a|b) rm -rf /etc ;; *) ls ;; esac
 while read -r d; do rm -rf "$d"; done < list
 for d in build /usr; do rm -rf "$d"; done
