@@ -12,6 +12,7 @@ from typing import Self
 
 import anyio.to_thread
 
+from mechagym.agents.map.tools.files import write_bytes
 from mechagym.agents.map.tools.footprint import Listing, apart
 from mechagym.errors import MechagymError
 from mechagym.sandbox.base import MIB, Box, ExecOptions, TransferCaps
@@ -72,15 +73,23 @@ class Keepsake:
         kept, now = self._kept, {p: row for p, row in seen.items() if self._root_of(p)}
         added = sorted(now.keys() - kept.keys())
         other = sorted(path for path in kept if now.get(path) != kept[path])
-        if added:
-            script = 'for p; do rm -f -- "$p"; done'
-            options = ExecOptions(cwd="/", timeout_s=PUT_BACK_S)
-            await self._box.exec(("sh", "-c", script, "remove", *added), options)
+        if added or other:
+            await self._run('for p; do rm -f -- "$p"; done', *added, *other)
         for path in other:
-            source = self._copy_of(path)
-            if await anyio.to_thread.run_sync(source.exists):
-                await self._box.put(source, path)
+            await self._restore(path, self._copy_of(path))
         return tuple(sorted({*added, *other}))
+
+    async def _restore(self, path: str, copy: Path) -> None:
+        """Make one file or link anew, as the agent's user."""
+        if copy.is_symlink():
+            await self._run('mkdir -p "${1%/*}/" && ln -s "$2" "$1"', path, str(copy.readlink()))
+        elif copy.is_file():
+            await write_bytes(self._box, path, await anyio.to_thread.run_sync(copy.read_bytes))
+            await self._run('chmod "$2" "$1"', path, f"{copy.stat().st_mode & 0o7777:o}")
+
+    async def _run(self, script: str, *words: str) -> None:
+        options = ExecOptions(cwd="/", timeout_s=PUT_BACK_S)
+        await self._box.exec(("sh", "-c", script, "put-back", *words), options)
 
     def _root_of(self, path: str) -> str | None:
         inside = (root for root in self._roots if path == root or path.startswith(f"{root}/"))

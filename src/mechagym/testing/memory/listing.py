@@ -93,6 +93,7 @@ async def stat_(shell: Shell, argv: list[str]) -> int:
             status = 1
             continue
         size = len(node.data) if isinstance(node, File) else 0
+        size = len(node.target) if isinstance(node, Link) else size
         when = str(int(node.mtime)) if isinstance(node, File) else "0"
         kind = _KINDS[type(node)][0]
         values = {"%f": f"{kind | node.mode:x}", "%a": f"{node.mode & 0o7777:o}", "%n": path}
