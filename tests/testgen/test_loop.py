@@ -547,7 +547,8 @@ def test_ready_means_a_valid_test_for_every_tick(
         replace(TEST, category="correctness", cells=(f"E{e}xC{c}",), status=status)
         for e, c, status in tests
     ]
-    reasons = unready(made, matrix, (), minimum=0, categories=("correctness",))
+    held = replace(quota(TestGenConfig(), preset("map"), ("correctness",)), category_min=0)
+    reasons = unready(made, matrix, (), quota=held)
     shown = {(e, c) for e, c, status in tests if status == "valid"}
     assert (reasons == ()) == (ticks <= shown)
     assert len(reasons) == len(ticks - shown)

@@ -272,7 +272,7 @@ async def _fill_cells(run: Run) -> None:
 
 async def _use_inputs(run: Run) -> None:
     """One round for just that, where inputs are given and no correctness test reads one."""
-    unused = inputs_unused(run.given.input_facts, run.tests)
+    unused = inputs_unused(run.given.input_facts, run.tests, run.bench.box.info.workdir)
     if unused and "correctness" in run.quota.categories and run.may_go_on():
         await run.round("correctness", Special(only_inputs=True))
 

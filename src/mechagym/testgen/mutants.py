@@ -28,6 +28,7 @@ _CODE_OPERATORS = (
     (" - ", " + "),
     ("++", "--"),
 )
+# what begins so says nothing, or its place says nothing: comments, headers, empty lines
 _COMMENT = re.compile(r"^\s*(?:#|//|/\*|\*|--|%|;|$)")
 _BARE = re.compile(r"^[\s{}()\[\];,]*(?:else|fi|done|end|then|do|try:|pass)?[\s{}()\[\];,]*$")
 _CODE = frozenset(
@@ -285,7 +286,7 @@ def _swaps(artifact: Artifact, text: str) -> Iterator[Mutant]:
     lines = text.split("\n")
     for number in range(len(lines) - 1):
         first, second = lines[number], lines[number + 1]
-        if first.strip() and second.strip() and first != second:
+        if first != second and not any(map(_COMMENT.match, (first, second))):
             swapped = [*lines[:number], second, first, *lines[number + 2 :]]
             yield _text(
                 artifact, "swap", f"lines {number + 1} and {number + 2}", "\n".join(swapped)

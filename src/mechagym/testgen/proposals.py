@@ -143,7 +143,8 @@ def _input_source(proposal: Proposal, ground: Ground) -> str | None:
     by_path = {fact.path: fact for fact in ground.facts}
     claimed, _, rest = (proposal.input_source or "").partition("@")
     lines = f"#{rest.partition('#')[2]}" if "#" in rest else ""
-    used = [path for path in by_path if _reads(proposal.code, path, ground)]
+    workdir = ground.survey.workdir if ground.survey else "/"
+    used = [path for path in by_path if touches(proposal.code, path, workdir)]
     if claimed in by_path and (claimed in used or lines):
         return f"{claimed}@{by_path[claimed].sha256[:8]}{lines}"
     if claimed == SYNTHETIC:
@@ -155,10 +156,9 @@ def _input_source(proposal: Proposal, ground: Ground) -> str | None:
     return SYNTHETIC if "tmp_path" in proposal.code or "mktemp" in proposal.code else None
 
 
-def _reads(code: str, path: str, ground: Ground) -> bool:
-    """Whether code names the file, or a folder of inputs that it lies in."""
+def touches(code: str, path: str, workdir: str) -> bool:
+    """Whether code names a file, or a folder below the working directory that it lies in."""
     folder = str(PurePosixPath(path).parent)
-    workdir = ground.survey.workdir if ground.survey else "/"
     inner = folder.startswith(workdir.rstrip("/") + "/")
     quoted = (f'{folder}"', f"{folder}'", f"{folder}/", f"{folder} ")
     return path in code or (inner and any(form in code for form in quoted))

@@ -3,7 +3,8 @@
 from collections.abc import Iterable, Sequence
 
 from mechagym.records.testgen import Category, GeneratedTest, InputFact, Matrix, Tick
-from mechagym.testgen.proposals import SYNTHETIC
+from mechagym.testgen.limits import Quota
+from mechagym.testgen.proposals import touches
 
 
 def valid_in(tests: Iterable[GeneratedTest], category: Category) -> int:
@@ -17,13 +18,13 @@ def open_cells(matrix: Matrix, tests: Iterable[GeneratedTest]) -> tuple[Tick, ..
     return tuple(tick for tick in matrix.ticks if tick.cell not in shown)
 
 
-def inputs_unused(facts: Sequence[InputFact], tests: Iterable[GeneratedTest]) -> bool:
-    """Whether there are inputs and no valid correctness test reads one."""
+def inputs_unused(facts: Sequence[InputFact], tests: Iterable[GeneratedTest], workdir: str) -> bool:
+    """Whether there are inputs and no valid correctness test touches one."""
     return bool(facts) and not any(
-        test.status == "valid"
-        and test.category == "correctness"
-        and test.input_source not in {None, SYNTHETIC}
+        touches(test.code, fact.path, workdir)
         for test in tests
+        if test.status == "valid" and test.category == "correctness"
+        for fact in facts
     )
 
 
@@ -32,19 +33,18 @@ def unready(
     matrix: Matrix,
     facts: Sequence[InputFact],
     *,
-    minimum: int,
-    categories: Iterable[Category],
+    quota: Quota,
+    workdir: str = "/",
 ) -> tuple[str, ...]:
     """Why the suite is not ready, a sentence each; empty: it is."""
-    wanted = tuple(categories)
     reasons = [
-        f"{category}: {have} of {minimum} valid tests"
-        for category in wanted
-        if (have := valid_in(tests, category)) < minimum
+        f"{category}: {have} of {quota.category_min} valid tests"
+        for category in quota.categories
+        if (have := valid_in(tests, category)) < quota.category_min
     ]
     if not matrix.ticks:
         reasons.append("no matrix: nothing says what is to be tested")
     reasons += [f"{tick.cell} has no valid test" for tick in open_cells(matrix, tests)]
-    if "correctness" in wanted and inputs_unused(facts, tests):
-        reasons.append("inputs_unused: no valid correctness test reads a given input")
+    if "correctness" in quota.categories and inputs_unused(facts, tests, workdir):
+        reasons.append("inputs_unused: no valid correctness test touches a given input")
     return tuple(reasons)

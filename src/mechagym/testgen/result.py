@@ -21,8 +21,8 @@ def conclude(run: Run, by: StoppedBy) -> TestGenResult:
         run.tests,
         run.analysis.matrix,
         given.input_facts,
-        minimum=run.quota.category_min,
-        categories=run.quota.categories,
+        quota=run.quota,
+        workdir=run.bench.box.info.workdir,
     )
     suite = freeze(
         run.tests,
