@@ -12,9 +12,12 @@ from typing import Any
 import anyio
 import pytest
 from click.testing import Result
+from rich.text import Text
 
 from mechagym import config
-from mechagym.cli.testgen_evolving import Interrupts, until_interrupted
+from mechagym.cli.terminal.testgen_board import BADGES, Bar, TestgenBoard
+from mechagym.cli.terminal.testgen_screens import picture
+from mechagym.cli.testgen_evolving import Interrupts, ShopBench, until_interrupted
 from mechagym.events import ProtocolReported
 from mechagym.store import Store
 from mechagym.testgen.evolution import Basis, Contender, Course, Evolution
@@ -23,6 +26,7 @@ from mechagym.testgen.protocol.steps import check
 from mechagym.testgen.types import TestGenConfig
 from tests.cli.conftest import Cli
 from tests.testgen.author import INSTRUCTION
+from tests.testgen.event_examples import TEST, TESTGEN_EXAMPLES
 from tests.testgen.protocol_runs import GOOD, STUBS, Run
 
 pytestmark = pytest.mark.must("testgen-29")
@@ -30,7 +34,7 @@ pytestmark = pytest.mark.must("testgen-29")
 ROOT = Path(__file__).parents[2]
 MODEL = "scripted:tests.testgen.author:answer"
 SMALL = ("-m", MODEL, "--context", "interactive", "--preset", "quick")
-TEST = """\
+VERIFIER = """\
 #!/bin/sh
 if [ "$(cat /app/out.txt)" = hello ]; then echo 1; else echo 0; fi > /logs/verifier/reward.txt
 """
@@ -38,7 +42,7 @@ FILES = {
     "task.toml": 'schema_version = "1.4"\nenvironment = {docker_image = "debian:bookworm-slim",'
     ' workdir = "/app"}\n',
     "instruction.md": INSTRUCTION,
-    "tests/test.sh": TEST,
+    "tests/test.sh": VERIFIER,
     "solution/solve.sh": "echo hello > /app/out.txt\n",
 }
 
@@ -327,3 +331,47 @@ async def test_the_first_ctrl_c_lets_the_present_run_end_and_the_second_does_not
         )
         assert await until_interrupted(evolution, start, seen) == (start, "stopped")
         assert bench.ended == ended
+
+
+@pytest.mark.must("testgen-23")
+def test_with_enough_end_states_agreement_is_the_basis(
+    cli: Cli, task: Path, monkeypatch: pytest.MonkeyPatch
+):
+    assert cli("run", task, "-a", "oracle", "-a", "nop", "--name", "first", "-q").exit_code == 0
+    asked = ("--tasks", task, "-m", MODEL, "--preset", "quick", "--sleep-ms", "0", "--max-runs", 9)
+    few = cli("testgen", "evolve", *asked, "--job", "first", "--json")
+    assert "2 end states of 30: accepting by score" in few.stderr
+    assert json.loads(few.stdout)["basis"] == "internal"
+    monkeypatch.setattr("mechagym.cli.testgen_evolving.ENOUGH_STATES", 2)
+    measured: list[float | None] = []
+    measure = ShopBench.measure
+
+    async def heard(
+        bench: ShopBench, contender: Contender, name: str, repetition: int
+    ) -> float | None:
+        measured.append(await measure(bench, contender, name, repetition))
+        return measured[-1]
+
+    monkeypatch.setattr(ShopBench, "measure", heard)
+    found = told(cli, "testgen", "evolve", *asked, "--job", "first", "--json")
+    assert found["basis"] == "agreement"
+    assert measured == [1.0] * 9, "both verdicts are as the suite says"
+    assert found["accepted"] == []
+
+
+def test_the_live_picture_fits_the_screen():
+    board = TestgenBoard(title="made/hello  tg-20250101-120000-a1b2c3")
+    for example in TESTGEN_EXAMPLES:
+        board.take(example)
+    board.bars = {name: Bar(made=3, target=5, round=1, rounds=3) for name in BADGES}
+    for number in range(20):
+        board.tests[f"T{number:03d}"] = replace(TEST, test_id=f"T{number:03d}", title="long " * 40)
+    lines = picture(board, 80).renderables
+    texts = [line.plain for line in lines if isinstance(line, Text)]
+    assert len(texts) == len(lines) == 3 + 8
+    assert all(len(text) <= 80 for text in texts)
+    assert texts[1].split() == [
+        part for badge in BADGES.values() for part in (badge, "━━━──", "3/5")
+    ]
+    assert "T019" in texts[-1]
+    assert "20 rejected" in texts[2]
