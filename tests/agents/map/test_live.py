@@ -8,6 +8,8 @@ import pytest
 from mechagym.trajectory.validate import validate_file
 from tests.cli.conftest import cli, home
 from tests.run.conftest import live_sandbox
+from tests.run.gym import make_task
+from tests.testgen.author import INSTRUCTION
 
 __all__ = ["cli", "home"]
 
@@ -35,3 +37,37 @@ def test_an_example_is_solved_and_recorded(cli, home: Path, sandbox: str, base: 
     assert asked == [b["call_id"] for b in bodies if b["kind"] == "model_answered"]
     ended = next(b["result"] for b in bodies if b["kind"] == "map_run_complete")
     assert ended["stop_reason"] == "completed"
+
+
+WORK = """
+- calls: [{name: write_file, arguments: {path: /app/out.txt, content: "hallo\\n"}}]
+- calls: [{name: edit_file, arguments: {path: out.txt, old_text: hallo, new_text: hello}}]
+- calls: [{name: task_complete, arguments: {summary: It says hello., confirm: true}}]
+"""
+
+
+@pytest.mark.live
+@pytest.mark.parametrize("sandbox", ["local", "docker"])
+def test_checks_that_a_model_wrote_lead_the_work(cli, home: Path, sandbox: str):
+    """Test generation for real: its checks tell a wrong word from the right one, and leave."""
+    live_sandbox(sandbox)
+    test = "grep -qx hello /app/out.txt && n=1; echo ${n:-0} > /logs/verifier/reward.txt"
+    make_task(
+        home / "here" / "tasks",
+        files={"instruction.md": INSTRUCTION, "tests/test.sh": f"#!/bin/sh\n{test}\n"},
+    )
+    (home / "here" / "work.yaml").write_text(WORK)
+    result = cli(
+        *("run", "tasks", "-a", "map", "--name", "j", "--sandbox", sandbox),
+        *("-m", "scripted:work.yaml", "--model", "testgen=scripted:tests.testgen.author:answer"),
+    )
+    assert "1 passed" in result.stdout, result.output
+    (log,) = home.glob("here/jobs/j/*/events.jsonl")
+    bodies = [json.loads(line)["body"] for line in log.read_text().splitlines()]
+    (ready,) = [b for b in bodies if b["kind"] == "map_checks_ready"]
+    assert ready["goals"] >= 5, ready
+    said = [b for b in bodies if b["kind"] == "map_verify_complete"]
+    assert [b["passed"] for b in said] == [False, True]
+    assert 0 < said[0]["passing"] < said[1]["passing"] == said[1]["total"] == ready["goals"]
+    ended = next(b["result"] for b in bodies if b["kind"] == "map_run_complete")
+    assert (ended["self_passed"], ended["turns"]) == (True, 3)
