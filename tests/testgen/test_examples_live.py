@@ -17,7 +17,7 @@ from mechagym.testgen.types import GenerationInput, TestGenConfig, TestGenResult
 from tests.testgen.boxes import python_box, tree_of
 from tests.testgen.writers import from_file, opener
 
-pytestmark = [pytest.mark.live, pytest.mark.slow]
+pytestmark = [pytest.mark.live, pytest.mark.slow, pytest.mark.timeout(600)]
 TASKS = Path(__file__).parents[2] / "examples" / "tasks"
 EXAMPLES = {
     "merge-stock-lists": ("/app/merge.py",),

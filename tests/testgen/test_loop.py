@@ -32,6 +32,7 @@ from mechagym.records.testgen import CATEGORIES, Category, Matrix, Standing, Tic
 from mechagym.testgen.limits import categories_of, preset, quota, within
 from mechagym.testgen.loop import Means, Order, generate
 from mechagym.testgen.readiness import unready
+from mechagym.testgen.running import laid, run_suite
 from mechagym.testgen.types import GenerationInput, TestGenConfig, TestGenResult
 from tests.actors import open_box
 from tests.testgen.event_examples import TEST
@@ -302,6 +303,34 @@ async def test_each_tick_has_a_valid_test_or_the_suite_is_not_ready():
         replies={"tests": lambda _: {"tests": [check(expected_source="assumed"), check(cells=[])]}}
     )
     assert (await run(advisory)).result.totals.ready is False
+
+
+@pytest.mark.must("testgen-9")
+async def test_example_4_a_rule_for_two_things_is_ticked_and_tested_on_both():
+    text = "Clean users.csv and orders.csv into /app/out. No field may be empty."
+    things = ("users.csv", "orders.csv")
+    split = {
+        "requirements": [{"id": "R1", "quote": text}],
+        "entities": [{"id": f"E{n}", "name": name, "quote": name} for n, name in enumerate(things)],
+        "constraints": [{"id": "C1", "name": "full", "quote": "No field may be empty."}],
+        "ticks": [
+            {"entity_id": "E0", "constraint_id": "C1"},
+            {"entity_id": "E1", "constraint_id": "C1"},
+        ],
+    }
+    lines = {name: f"[ -s /app/out/{name} ] && ! grep -q ',,' /app/out/{name}" for name in things}
+    tests = [check(code=lines[name], cells=[f"E{n}xC1"]) for n, name in enumerate(things)]
+    given = GenerationInput(instruction=text, config=TestGenConfig(), limits=preset("map"))
+    day = Day(replies={"Split": split, "tests": {"tests": tests}})
+    async with open_box("memory") as box:
+        means = Means(open_writer=opener(day), meter=Meter(), emit=lambda _: None)
+        result = await generate(given, box, means, CORRECTNESS)
+        await box.put(b"1,a\n", "/app/out/users.csv")
+        await box.put(b"1,,7\n", "/app/out/orders.csv")
+        async with laid(box, "/tmp/suite", result.suite):
+            report = await run_suite(result.suite, box, "/tmp/suite", total_s=20)
+    assert result.totals.metrics.cell_coverage == 1
+    assert [case.status for case in report.tests] == ["passed", "failed"]
 
 
 @pytest.mark.must("testgen-7")
