@@ -77,8 +77,8 @@ async def serve(settings: Settings, wanted: Wanted, tell: Tell) -> None:
             tasks.start_soon(desk.feed.run)
             if wanted.worker and not wanted.read_only:
                 tasks.start_soon(Worker(store=store, settings=settings).run)
-            tell(Serving(port=port, tokens=tokens))
-            await _until_told(app, listener, desk.feed)
+            serving = Serving(port=port, tokens=tokens)
+            await _until_told(app, listener, desk.feed, began=lambda: tell(serving))
             tasks.cancel_scope.cancel()
 
 
@@ -139,7 +139,10 @@ class _Server(uvicorn.Server):
         yield
 
 
-async def _until_told(app: ASGIApp, listener: socket.socket, feed: Feed) -> None:
+async def _until_told(
+    app: ASGIApp, listener: socket.socket, feed: Feed, *, began: Callable[[], None]
+) -> None:
+    """Serve until a signal comes; `began` is called once one would be heard."""
     logging.getLogger("uvicorn").setLevel(logging.WARNING)
     server = _Server(
         uvicorn.Config(
@@ -156,6 +159,7 @@ async def _until_told(app: ASGIApp, listener: socket.socket, feed: Feed) -> None
     async with anyio.create_task_group() as tasks:
         tasks.start_soon(server.serve, [listener])
         with anyio.open_signal_receiver(*SIGNALS) as signals:
+            began()
             async for _ in signals:
                 break
         feed.close()
