@@ -114,7 +114,12 @@ def test_a_start_is_frozen_with_all_that_holds_here(settings: Settings, home: Pa
     assert (told.concurrent, told.sandbox) == (7, "local")
     assert told.name == f"{op.at:%Y%m%d-%H%M%S}-oracle-op7"
     assert told == frozen(op.op, op, with_saved(settings, {"concurrent": "7", "sandbox": "local"}))
-    for wrong in ({"agents": []}, {"agents": ["oracle"], "repeats": "many"}, {"odd": 1}):
+    odd: tuple[dict[str, Any], ...] = (
+        {"agents": []},
+        {"agents": ["oracle"], "repeats": "many"},
+        {"odd": 1},
+    )
+    for wrong in odd:
         with pytest.raises(ConfigError):
             frozen(StartOp(entry=wrong), op, settings)
 
