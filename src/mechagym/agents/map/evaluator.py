@@ -5,6 +5,7 @@ work; in the box itself where the work has a service listening, which a fork wou
 they say is never the verdict.
 """
 
+import time
 from collections.abc import AsyncIterator, Iterable, Mapping
 from contextlib import AsyncExitStack, asynccontextmanager
 from dataclasses import dataclass, replace
@@ -74,9 +75,11 @@ class GeneratedEvaluator:
         said = self._said.get(trigger.revision) if ours else None
         if said is not None and trigger.kind != "candidate":
             return replace(said, cached=True)
+        began = time.monotonic()
         await self._watch_for_edits(box)
         async with self._aside(box) as place:
             report = await self._checks.run(place, self._suite)
+        report = replace(report, duration_s=time.monotonic() - began)  # a fork takes its time, too
         if ours:
             self._compare(trigger.revision, _by_name(report.tests))
         said = self._counted(report)
