@@ -38,7 +38,7 @@ def test_each_module_stands_behind_a_protocol_of_at_most_six_methods():
     seams = {
         node.name: [n for n in node.body if isinstance(n, ast.FunctionDef | ast.AsyncFunctionDef)]
         for node in tree.body
-        if isinstance(node, ast.ClassDef)
+        if isinstance(node, ast.ClassDef) and "Protocol" in map(ast.unparse, node.bases)
     }
     modules = {"Decomposer", "Actor", "Monitor", "Evaluator", "Orchestrator", "Sampler", "Checks"}
     assert modules <= seams.keys()
