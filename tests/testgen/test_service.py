@@ -180,6 +180,19 @@ async def test_bad_limits_are_told_before_anything_starts(store: Store):
         assert await service.list(RunFilter()) == []
 
 
+async def test_what_is_raised_while_it_serves_comes_out_as_it_is(store: Store):
+    async def fails() -> None:
+        async with TestGenService.open(store) as service:
+            service.start(a_request())
+            raise ConfigError("as it is")
+
+    with pytest.raises(ConfigError, match="as it is"):
+        await fails()
+    await store.flush()
+    [row] = await store.testgen.runs()
+    assert (row.status, row.stopped_by) == ("limited", "cancelled"), "saved before its first step"
+
+
 async def test_what_a_run_is_for_is_kept_and_shown_to_no_model(store: Store):
     prompts: list[str] = []
 

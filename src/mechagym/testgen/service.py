@@ -99,6 +99,7 @@ class SavedRun:
 
 @dataclass(slots=True)
 class _Work:
+    teller: "_Teller"
     scope: anyio.CancelScope = field(default_factory=anyio.CancelScope)
     done: anyio.Event = field(default_factory=anyio.Event)
     error: ConfigError | None = None
@@ -117,18 +118,27 @@ class TestGenService:
     @asynccontextmanager
     async def open(cls, store: Store) -> "AsyncIterator[TestGenService]":
         """Serve as long as the body lasts."""
+        error: Exception | None = None
         async with anyio.create_task_group() as tasks:
             service = cls(store, tasks)
-            yield service
+            try:
+                yield service
+            except Exception as raised:  # noqa: BLE001 – raised below: the group would wrap it
+                error = raised
             tasks.cancel_scope.cancel()
+        for work in service._works.values():
+            work.teller.close()  # of a run that was cancelled before its first step
+        if error is not None:
+            raise error
 
     def start(self, request: TestGenRequest) -> str:
         """Begin a run and return its id. Raises ConfigError where its limits cannot hold."""
         categories = categories_of(request.context, request.config, request.categories)
         quota(request.config, request.limits, categories)
         run_id = new_run_id()
-        self._works[run_id] = _Work()
-        self._tasks.start_soon(self._run, run_id, request, categories)
+        teller = _Teller(run_id, request, categories, self._store.emitter(run_id))
+        self._works[run_id] = _Work(teller)
+        self._tasks.start_soon(self._run, run_id, request)
         return run_id
 
     async def watch(self, run_id: str, *, after: int = 0) -> AsyncIterator[Event]:
@@ -151,9 +161,9 @@ class TestGenService:
         """
         if work := self._works.get(run_id):
             await work.done.wait()
-            await self._store.flush()
             if work.error is not None:
                 raise work.error
+        await self._store.flush()
         row = await self._store.testgen.run(run_id)
         if row is None:
             raise _unknown(run_id)
@@ -188,11 +198,9 @@ class TestGenService:
         row = await (shelf.config(found) if found else shelf.current_config())
         return (config_of(row.body), row.version) if row else (TestGenConfig(), FIRST_VERSION)
 
-    async def _run(
-        self, run_id: str, request: TestGenRequest, categories: tuple[Category, ...]
-    ) -> None:
+    async def _run(self, run_id: str, request: TestGenRequest) -> None:
         work = self._works[run_id]
-        teller = _Teller(run_id, request, categories, self._store.emitter(run_id))
+        teller = work.teller
         try:
             with work.scope:
                 await _generate(run_id, request, teller)
