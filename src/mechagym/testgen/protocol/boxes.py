@@ -6,7 +6,6 @@ us, in a fork, so that the box that is judged is the one that the agent left.
 
 import json
 from collections.abc import Mapping, Sequence
-from contextlib import AsyncExitStack
 from dataclasses import replace
 from pathlib import Path
 
@@ -102,25 +101,18 @@ async def collect(box: Box) -> Collected:
 async def _own_run(box: Box, tests: str | None) -> list[str] | None:
     """How the agent's tests do when we run them; None: they cannot be run, or the box not forked.
 
-    The runner is put in anew: the one that was there has been in the agent's hands.
+    The runner is put in anew: the one that was there has been in the agent's hands. What they do
+    to the fork, be it its end, touches nothing else.
     """
-    try:
-        manifest = helper.manifest(tests or "")
-    except (SyntaxError, ValueError):
-        return None
     if not tests:
         return None
-    async with AsyncExitStack() as stack:
-        try:
-            fork = await stack.enter_async_context(box.fork())
-        except (SandboxError, NotImplementedError):
-            return None
-        await fork.put(Path(runner.__file__).read_bytes(), f"{FOLDER}/{helper.RUNNER}")
-        await fork.put(manifest.encode(), f"{FOLDER}/suite.json")
-        argv = ["python3", "-B", f"{FOLDER}/{helper.RUNNER}", FOLDER]
-        argv += ["--total", str(_SUITE_S / 2)]
-        done = await fork.exec(argv, ExecOptions(timeout_s=_SUITE_S, limit_bytes=4 * MIB))
     try:
+        manifest = helper.manifest(tests)
+        async with box.fork() as fork:
+            await fork.put(Path(runner.__file__).read_bytes(), f"{FOLDER}/{helper.RUNNER}")
+            await fork.put(manifest.encode(), f"{FOLDER}/suite.json")
+            argv = ["python3", "-B", f"{FOLDER}/{helper.RUNNER}", FOLDER, f"--total={_SUITE_S / 2}"]
+            done = await fork.exec(argv, ExecOptions(timeout_s=_SUITE_S, limit_bytes=4 * MIB))
         return [str(test["status"]) for test in json.loads(done.stdout)["tests"]]
-    except (ValueError, KeyError, TypeError):
+    except (SandboxError, SyntaxError, ValueError, KeyError, TypeError):
         return None
