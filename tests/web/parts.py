@@ -119,11 +119,11 @@ def viewed(home: Path, *flags: str, environ: Mapping[str, str] | None = None) ->
             env={**os.environ, **(environ or {})},
         )
     assert process.stdout is not None
-    url = process.stdout.readline().strip()
-    parts = urlsplit(url)
-    assert parts.port, (home / "view.err").read_text()
-    token = parse_qs(parts.query)["token"][0]
     try:
+        url = process.stdout.readline().strip()
+        parts = urlsplit(url)
+        assert parts.port, (home / "view.err").read_text()
+        token = parse_qs(parts.query)["token"][0]
         yield View(process=process, port=parts.port, token=token, said=url)
     finally:
         with suppress(ProcessLookupError):
