@@ -326,7 +326,7 @@ def _run(argv: list[str], log: Path, told: int = 0) -> None:
     if argv[0].endswith("crun") and Path(HYBRID).is_dir():
         # it refuses both versions side by side, though it is to touch neither: show it none
         syscalls.mount("tmpfs", CGROUPS, kind="tmpfs", flags=syscalls.MS_RDONLY)
-    env = {**os.environ, CRUN_TEMP: str(log.parent.absolute())}
+    env = {"PATH": os.defpath, CRUN_TEMP: str(log.parent.absolute())}
     if subprocess.run(argv, check=False, close_fds=False, env=env).returncode:
         said = log.read_bytes()[told:].decode("utf-8", "replace").strip() if log.exists() else ""
         once = "\n".join(dict.fromkeys(said.splitlines()))  # some log what they also print
