@@ -4,6 +4,6 @@ A page is added in three steps: its view model and template beside the others, i
 `PAGES`, its entry in `frame.NAVIGATION`.
 """
 
-from mechagym.web.pages import api, jobs
+from mechagym.web.pages import api, job, jobs, trial
 
-PAGES = (jobs.router, api.router)
+PAGES = (jobs.router, job.router, trial.router, api.router)

@@ -11,9 +11,12 @@ from fastapi import Request
 from jinja2 import Environment, FileSystemLoader, StrictUndefined
 from starlette.responses import HTMLResponse
 
+from mechagym.cli.terminal.figures import duration, tokens
 from mechagym.store.views.strip import strip
 from mechagym.web.api.shapes import ShareOut, usd
 from mechagym.web.desk import Desk, may_write
+from mechagym.web.text.ansi import coloured
+from mechagym.web.text.markdown import rendered
 from mechagym.web.text.marks import marked
 
 FOLDER = Path(__file__).parent.parent / "templates"
@@ -79,9 +82,14 @@ def _environment() -> Environment:
     )
     environment.filters |= {
         "marked": marked,
+        "coloured": coloured,
+        "rendered": rendered,
         "usd": _money,
         "percent": _percent,
         "when": _when,
+        "short": tokens,
+        "lasted": duration,
+        "price": lambda text: f"{float(text):,.2f}",
         "letters": lambda word: LETTERS.get(word, str(word)[:4].upper()),
         "or_unknown": lambda value: UNKNOWN if value is None else value,
     }
