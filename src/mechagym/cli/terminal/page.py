@@ -9,8 +9,8 @@ from typing import IO, Any, Literal
 
 from rich import box
 from rich.console import Console
-from rich.table import Table
 from rich.padding import Padding
+from rich.table import Table
 from rich.text import Text
 
 from mechagym.cli.terminal.figures import shortened
