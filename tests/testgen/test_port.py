@@ -7,7 +7,7 @@ import pytest
 
 from mechagym.agents.map.types import CheckRequest
 from mechagym.budget import Meter
-from mechagym.events import EventBody, TestgenComplete
+from mechagym.events import EventBody, TestgenComplete, TestgenProgress
 from mechagym.testgen.port import GeneratedChecks
 from mechagym.testgen.types import TestGenConfig
 from tests.actors import QUICK_BOXES, open_box
@@ -100,7 +100,10 @@ async def test_the_callers_time_and_config_hold():
     async with open_box("memory") as box:
         await port.prepare(asker.request(box, config_digest="abc", timeout_s=0.0))
     assert asked == ["abc"]
-    assert asker.roles == ["a:writer", "a:reviewer"]
+    assert asker.roles == ["testgen", "testgen"]
+    first = asker.events[0]
+    assert isinstance(first, TestgenProgress)
+    assert first.note.startswith("the trial says which model writes")
     last = asker.events[-1]
     assert isinstance(last, TestgenComplete)
     assert last.totals.stopped_by == "seconds"

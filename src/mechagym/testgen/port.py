@@ -10,7 +10,7 @@ from dataclasses import dataclass, field
 from typing import TYPE_CHECKING, Protocol
 
 from mechagym.budget import Meter
-from mechagym.events import Emit
+from mechagym.events import Emit, TestgenProgress
 from mechagym.records.checks import CheckSuite
 from mechagym.records.reports import TestReport
 from mechagym.sandbox.base import Box
@@ -31,7 +31,8 @@ if TYPE_CHECKING:
     from pydantic_ai.models import Model
 
 ROLE = "testgen"
-"""The role of both models, unless the config names others."""
+"""The role of both models: in a trial its job chooses them, and a config that names others is told
+so; what wrote a test is kept with it."""
 
 ConfigOf = Callable[[str], Awaitable[TestGenConfig]]
 """A config by its digest; an empty one is the config as it is shipped. Raises ConfigError."""
@@ -110,13 +111,15 @@ class GeneratedChecks:
             limits=limits,
         )
 
-        def opened(role: WriterRole, meter: Meter) -> "Model":
-            config = given.config
-            named = config.primary_model if role == "primary" else config.reflection_model
-            return request.open_model(named or ROLE, meter)
+        def opened(_role: WriterRole, meter: Meter) -> "Model":
+            return request.open_model(ROLE, meter)
 
         means = Means(open_writer=opened, meter=request.meter, emit=request.emit)
-        result = await generate(given, request.box, means, Order(folder=request.folder))
+        order = Order(folder=request.folder)
+        if given.config.primary_model or given.config.reflection_model:
+            note = f"the trial says which model writes tests (role {ROLE}), not the config"
+            request.emit(TestgenProgress(run_id=order.run_id, phase="survey", note=note))
+        result = await generate(given, request.box, means, order)
         self.results.append(result)
         suite = result.suite
         goals = tuple(test.function for test in counted(suite) if test.role == "goal")
