@@ -221,7 +221,6 @@ def frozen(ask: StartOp, op: OpRow, settings: Settings) -> JobEntry:
         raise ConfigError("\n".join(what for _, what in faults_of(error, JobEntry))) from error
     if not entry.agents:
         raise ConfigError("a job needs an agent")
-    who = entry.agents[0].name.rpartition(":")[2]
     tasks = (settings.tasks,) if settings.tasks else ()
     found = [Path(source).expanduser() for source in entry.sources]
     sources = tuple(
@@ -230,12 +229,18 @@ def frozen(ask: StartOp, op: OpRow, settings: Settings) -> JobEntry:
     )
     return entry.model_copy(
         update={
-            "name": entry.name or f"{op.at:%Y%m%d-%H%M%S}-{who}-op{op.op_id}",
+            "name": name_of(entry, op),
             "sources": sources or tasks,
             "sandbox": entry.sandbox or settings.sandbox,
             "concurrent": entry.concurrent or settings.concurrent,
         }
     )
+
+
+def name_of(entry: JobEntry, op: OpRow) -> str:
+    """The name of the job that an op starts: always the same, so that it is found again."""
+    who = entry.agents[0].name.rpartition(":")[2]
+    return entry.name or f"{op.at:%Y%m%d-%H%M%S}-{who}-op{op.op_id}"
 
 
 def _wanted(row: TrialRow, ask: RetryOp) -> bool:

@@ -37,10 +37,16 @@ class TaskLine:
 
     task: TaskRow
     trials: int
+    ended: int
     graded: int
     passed: int
     billed_nano: float | None
     last_at: datetime | None
+
+    @property
+    def ungraded(self) -> int:
+        """Those that ended and enter no mean."""
+        return self.ended - self.graded
 
     @property
     def flaky(self) -> bool:
@@ -97,6 +103,7 @@ _FIGURES = (
     select(
         trials.c.task_digest,
         func.count().label("count"),
+        func.count(trials.c.ended_at).label("ended"),
         _ones(trials.c.graded.is_(True)).label("graded"),
         _ones(trials.c.passed.is_(True)).label("passed"),
         func.avg(case((trials.c.ended_at.is_not(None), trials.c.billed_nano))).label("cost"),
@@ -108,7 +115,8 @@ _FIGURES = (
 
 
 def _joined() -> Select[Any]:
-    counts = (func.coalesce(_FIGURES.c[n], 0).label(n) for n in ("count", "graded", "passed"))
+    names = ("count", "ended", "graded", "passed")
+    counts = (func.coalesce(_FIGURES.c[name], 0).label(name) for name in names)
     return select(tasks, *counts, _FIGURES.c.cost, _FIGURES.c.last_at).outerjoin(
         _FIGURES, _FIGURES.c.task_digest == tasks.c.digest
     )
@@ -150,6 +158,7 @@ def _line_of(row: Row[Any]) -> TaskLine:
     return TaskLine(
         task=TaskRow(**values | lists),
         trials=row._mapping["count"],
+        ended=row.ended,
         graded=row.graded,
         passed=row.passed,
         billed_nano=float(row.cost) if row.cost is not None else None,

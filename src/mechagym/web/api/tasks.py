@@ -106,7 +106,7 @@ def _task_out(line: tasks.TaskLine) -> TaskOut:
         image=task.image,
         needs=list(task.needs),
         trials=line.trials,
-        result=share_out(line.passed, line.graded, 0),
+        result=share_out(line.passed, line.graded, line.ungraded),
         flaky=line.flaky,
         mean_cost_usd=usd(line.billed_nano) if line.billed_nano is not None else None,
         last_at=line.last_at,

@@ -45,7 +45,13 @@ class Entry:
     key: str
 
 
-NAVIGATION = (Entry(name="Jobs", path="/jobs", key="j"), Entry(name="API", path="/api", key="a"))
+NAVIGATION = (
+    Entry(name="Dashboard", path="/", key="d"),
+    Entry(name="Tasks", path="/tasks", key="t"),
+    Entry(name="Jobs", path="/jobs", key="j"),
+    Entry(name="Usage", path="/usage", key="u"),
+    Entry(name="API", path="/api", key="a"),
+)
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)

@@ -4,10 +4,9 @@ from collections.abc import Iterable
 from dataclasses import dataclass
 from itertools import groupby
 from typing import Annotated
-from urllib.parse import parse_qsl
 
 from fastapi import APIRouter, Path, Request
-from pydantic import TypeAdapter, ValidationError
+from pydantic import TypeAdapter
 from starlette.responses import HTMLResponse, RedirectResponse, Response
 
 from mechagym.records import Outcome, new_id
@@ -18,8 +17,9 @@ from mechagym.web.api.jobs import found_job
 from mechagym.web.api.shapes import JobOut, job_out
 from mechagym.web.api.stats import GroupOut, stats_out
 from mechagym.web.desk import At
+from mechagym.web.pages.form import read_form
 from mechagym.web.pages.frame import Live, page
-from mechagym.web.problems import Refused, not_found
+from mechagym.web.problems import not_found
 
 router = APIRouter()
 
@@ -92,14 +92,8 @@ async def show_job(request: Request, desk: At, job_id: JobName) -> HTMLResponse:
 async def ask_job(request: Request, desk: At, job_id: JobName) -> Response:
     """Ask something of the job by a form. Raises Refused for what is no op."""
     line = await found_job(desk, job_id)
-    given = dict(parse_qsl((await request.body()).decode("utf-8", "replace")))
-    key = given.pop("key", "")
-    try:
-        ask = _ASK.validate_python(given)
-    except ValidationError as error:
-        told = error.errors(include_url=False)[0]
-        raise Refused(422, told["msg"], loc=".".join(map(str, told["loc"]))) from None
-    await keep(desk, key or new_id(16), ask.op(), line.job.job_id)
+    ask, key = await read_form(request, _ASK)
+    await keep(desk, key, ask.op(), line.job.job_id)
     return RedirectResponse(f"/jobs/{line.job.job_id}#asked", status_code=303)
 
 
