@@ -4,9 +4,8 @@ A page is added in three steps: its view model and template beside the others, i
 `PAGES`, its entry in `frame.NAVIGATION`.
 """
 
-from mechagym.web.pages import api, dashboard, job, jobs, op, task, tasks, trial, usage
+from mechagym.web.pages import api, job, jobs, op, task, tasks, trial
 
 PAGES = (
-    *(dashboard.router, usage.router),
     *(tasks.router, task.router, jobs.router, job.router, trial.router, op.router, api.router),
 )

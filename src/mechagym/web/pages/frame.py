@@ -46,10 +46,8 @@ class Entry:
 
 
 NAVIGATION = (
-    Entry(name="Dashboard", path="/", key="d"),
     Entry(name="Tasks", path="/tasks", key="t"),
     Entry(name="Jobs", path="/jobs", key="j"),
-    Entry(name="Usage", path="/usage", key="u"),
     Entry(name="API", path="/api", key="a"),
 )
 
