@@ -14,13 +14,18 @@ MODEL = -t 'regex-*' -m scripted:examples/models/regex-failed-logins.yaml
 TINY = examples/tasks $(MODEL) -a command --set agent.mount=examples/agents \
 	--set 'agent.run=python3 /opt/mechagym/command/tiny_agent.py'
 CLAUDE = examples/tasks $(MODEL) -a claude-code
+# The planner, whose model answers from a tape: what to do, and which tests show that it is done.
+TAPE = examples/models/planner.jsonl
+PLANNED = examples/tasks -t 'merge-*' -t 'regex-*' -t 'timetable-*' -a map
+PLANNER = $(PLANNED) -m replay:$(TAPE)
 BENCHMARKS = $(basename $(notdir $(shell grep -l '^if __name__' benchmarks/*.py)))
 
-.PHONY: demo test form check bench clean parts-demo parts-test
+.PHONY: demo test form check bench tape clean parts-demo parts-test
 
 demo: parts-demo .venv/.installed  ## The bundled tasks in real sandboxes, without a key or an engine
 	$(BIN)/mechagym run examples/tasks -a oracle -a nop --sandbox $(SANDBOX)
 	$(BIN)/mechagym run $(TINY) --sandbox $(SANDBOX)
+	$(BIN)/mechagym run $(PLANNER) --sandbox $(SANDBOX)
 	@command -v claude >/dev/null || echo "left out: the same with Claude Code, which is not here"
 	@! command -v claude >/dev/null || $(BIN)/mechagym run $(CLAUDE) --sandbox $(SANDBOX)
 
@@ -39,6 +44,11 @@ check: form  ## Form, types and the tests that need no real part
 bench: parts-test .venv/.installed-dev  ## The figures of docs/benchmarks.md
 	for each in $(BENCHMARKS); do $(BIN)/python -m "benchmarks.$$each" || exit 1; done
 
+tape: .venv/.installed-dev  ## The planner's tape anew: after a change of what its models are told
+	rm -f $(TAPE)
+	$(BIN)/python -m mechagym run $(PLANNED) -m scripted:tests.flow.planned:answer \
+		--record $(TAPE) --sandbox $(SANDBOX)
+
 clean:  ## What was made here; boxes and images of ours are `mechagym clean`'s
 	rm -rf .venv .mypy_cache .ruff_cache .pytest_cache .hypothesis build dist
 	find . -name __pycache__ -prune -exec rm -rf {} +
@@ -55,7 +65,7 @@ parts-test:
 	$(PYTHON) -m venv .venv
 
 .venv/.installed: pyproject.toml | .venv/bin/python
-	$(BIN)/python -m pip install -q -e .
+	$(BIN)/python -m pip install -q -e '.[models]'
 	touch $@
 
 .venv/.installed-dev: pyproject.toml | .venv/bin/python

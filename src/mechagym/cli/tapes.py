@@ -3,8 +3,9 @@
 from collections.abc import Mapping
 from pathlib import Path
 
-from mechagym.agents.map.status import VARYING
+from mechagym.agents.map import status
 from mechagym.llm.tape import TapeWriter
+from mechagym.testgen import prompts
 from mechagym.trajectory.redact import Redactor, hide_shapes
 
 
@@ -20,4 +21,4 @@ def new_tape(path: Path, secrets: Mapping[str, str]) -> TapeWriter:
         shapeless, more = hide_shapes(hidden)
         return shapeless, count + more
 
-    return TapeWriter(path, redact, normalise=VARYING)
+    return TapeWriter(path, redact, normalise=(*status.VARYING, *prompts.VARYING))

@@ -21,6 +21,8 @@ from mechagym.testgen.types import GenerationInput
 
 SURVEY_CHARS = 8_000
 MOST_CODE_CHARS = 6_000
+VARYING = (r"<machine>[\s\S]*?</machine>",)
+"""What is told of the host: another in each run, so that a tape overlooks it."""
 ANALYST = (
     "You read an instruction for a piece of work that will be done on a machine, and take it apart."
     " You quote word for word; you add nothing that is not there."

@@ -9,10 +9,8 @@ from mechagym.budget import Meter
 
 LATE_SHARE = 0.25
 VARYING = (
-    r"seconds left: \d+",
-    r"usd left: \d+\.\d+",
-    r"Seconds for the task: \d+",
-    r"\d+ MB (?:memory|disk free)",
+    r"(?:seconds|usd) left: (?:[\d.]+|no limit|unknown)",
+    r"# The machine, as it is now\n\n[\s\S]*?(?=\n\n# |\Z)",
 )
 """What is told of time, money and the host: another in each run, so that a tape overlooks it."""
 
