@@ -4,7 +4,7 @@ from contextlib import nullcontext
 from pathlib import Path
 from typing import ClassVar
 
-import httpx
+import httpx2
 import pytest
 
 from mechagym import config, wiring
@@ -235,7 +235,7 @@ async def test_what_of_a_tape_nobody_played_is_told_at_the_end(home: Path):
         assert isinstance(access, GatewayAccess)
         with access.lend(borrower("command", model, ("openai-chat", "anthropic"))) as loan:
             assert (loan.model, loan.dialect) == ("claude-haiku-4-5", "anthropic")
-            async with access._gateway.listen() as url, httpx.AsyncClient(base_url=url) as client:
+            async with access._gateway.listen() as url, httpx2.AsyncClient(base_url=url) as client:
                 key = {"x-api-key": loan.token}
                 got = await client.post("/v1/messages", json=asked, headers=key)
                 assert got.status_code == 200

@@ -9,7 +9,7 @@ from collections.abc import Iterator, Mapping
 from contextlib import contextmanager
 from typing import Any
 
-import httpx
+import httpx2
 import pytest
 from anthropic import Anthropic, APIStatusError
 
@@ -106,7 +106,7 @@ async def test_a_limit_is_a_limit(tmp_path):
     def talk(url: str) -> None:
         argv = ["-m", "anthropic:claude-haiku-4-5", "--usd", "0.001"]
         with gateway(tmp_path, url, *argv) as (_, told):
-            got = httpx.post(
+            got = httpx2.post(
                 f"{told['url']}/v1/messages",
                 headers={"x-api-key": told["token"]},
                 json={"model": "claude-haiku-4-5", "max_tokens": 9_000, "messages": HI},

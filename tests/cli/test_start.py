@@ -10,7 +10,7 @@ from mechagym.cli import app
 from mechagym.cli.lazy import Later
 
 HEAVY = (
-    *("pydantic", "httpx", "sqlalchemy", "rich", "yaml", "alembic", "anyio", "asyncio"),
+    *("pydantic", "httpx2", "sqlalchemy", "rich", "yaml", "alembic", "anyio", "asyncio"),
     *("pydantic_ai", "genai_prices", "httpx2", "anthropic", "openai", "google.genai"),
 )
 PROBE = """

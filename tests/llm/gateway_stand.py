@@ -5,7 +5,7 @@ from contextlib import asynccontextmanager
 from dataclasses import dataclass, replace
 from typing import Any
 
-import httpx
+import httpx2
 from anthropic import AsyncAnthropic
 from openai import AsyncOpenAI
 
@@ -49,9 +49,9 @@ class Stand:
         providers = {**settings.providers, model.provider: provider}
         self.bench.models.settings = replace(settings, providers=providers)
 
-    def client(self, token: Token | None = None, **more: Any) -> httpx.AsyncClient:
+    def client(self, token: Token | None = None, **more: Any) -> httpx2.AsyncClient:
         headers = {"x-api-key": (token or self.grant()).value}
-        return httpx.AsyncClient(base_url=self.url, headers=headers, **more)
+        return httpx2.AsyncClient(base_url=self.url, headers=headers, **more)
 
 
 @asynccontextmanager

@@ -5,7 +5,7 @@ import json
 from typing import Any
 
 import anyio
-import httpx
+import httpx2
 import pytest
 from anthropic import AuthenticationError, PermissionDeniedError
 from openai import AuthenticationError as OpenAIAuthenticationError
@@ -105,7 +105,7 @@ async def test_tokens_are_taken_from_both_headers_and_die_when_revoked():
                     model=WIRES["anthropic"].name, max_tokens=99, messages=HI
                 )
                 assert made.usage.input_tokens == 30
-        async with httpx.AsyncClient(base_url=at.url) as client:
+        async with httpx2.AsyncClient(base_url=at.url) as client:
             chat = asking(CHAT)
             got = await client.post(PATHS[CHAT], json=chat, headers={"x-api-key": token.value})
             assert got.status_code == 200
@@ -129,7 +129,7 @@ async def test_tokens_are_taken_from_both_headers_and_die_when_revoked():
 
 
 async def test_beside_a_login_a_token_has_a_header_of_its_own_and_neither_goes_on():
-    async with stand() as at, httpx.AsyncClient(base_url=at.url) as client:
+    async with stand() as at, httpx2.AsyncClient(base_url=at.url) as client:
         token = at.grant().value
         login = {"authorization": "Bearer sk-ant-oat01-of-the-box"}
         refused = await client.post(PATHS[ANTHROPIC], json=asking(ANTHROPIC), headers=login)
@@ -165,7 +165,7 @@ async def test_a_client_that_leaves_cancels_the_upstream_and_the_call_is_settled
 async def test_a_client_that_leaves_before_the_answer_cancels_it_too():
     async with stand(Turn(trouble=Trouble(wait_s=600))) as at:
         async with at.client(timeout=0.5) as client:
-            with pytest.raises(httpx.ReadTimeout):
+            with pytest.raises(httpx2.ReadTimeout):
                 await client.post(PATHS[RESPONSES], json=asking(RESPONSES))
         with anyio.fail_after(20):
             while not at.bench.failed:
@@ -407,7 +407,7 @@ async def test_a_provider_that_hangs_up_is_settled_and_one_that_is_not_there_is_
 async def test_a_stream_that_breaks_off_breaks_off_and_is_unmeasured(wire):
     turn = Turn(text="x" * 500, usage=USAGE, trouble=Trouble(end_after_bytes=900))
     async with stand(turn) as at, at.client() as client:
-        with pytest.raises(httpx.RemoteProtocolError):
+        with pytest.raises(httpx2.RemoteProtocolError):
             await client.post(PATHS[wire], json=asking(wire, stream=True))
     [requested], [failed] = at.bench.requested, at.bench.failed
     assert failed.spend == requested.held

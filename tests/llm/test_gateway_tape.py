@@ -4,7 +4,7 @@ import socket
 from typing import Any
 
 import anyio
-import httpx
+import httpx2
 import pytest
 
 from mechagym.llm.names import ModelName
@@ -83,7 +83,7 @@ async def test_an_answer_that_broke_off_is_not_on_the_tape(tmp_path):
     writer = TapeWriter(tape, hide)
     broken = Turn(text="x" * 500, trouble=Trouble(end_after_bytes=100))
     async with stand([broken, FULL], tape=writer) as at, at.client() as client:
-        with pytest.raises(httpx.RemoteProtocolError):
+        with pytest.raises(httpx2.RemoteProtocolError):
             await client.post(PATHS[CHAT], json=asking(CHAT, stream=True))
         assert (await client.post(PATHS[CHAT], json=asking(CHAT, stream=True))).is_success
     writer.close()
@@ -108,7 +108,7 @@ async def test_an_answer_whose_caller_left_after_its_last_event_is_on_the_tape(t
     assert kept.body.startswith(said)
 
 
-async def spoken_until(client: httpx.AsyncClient, last: str) -> bytes:
+async def spoken_until(client: httpx2.AsyncClient, last: str) -> bytes:
     """Ask for a stream and leave after its last event, as some agents do."""
     said = b""
     body = asking(RESPONSES, stream=True)

@@ -8,7 +8,7 @@ from decimal import Decimal
 from pathlib import Path
 
 import anyio
-import httpx
+import httpx2
 import pytest
 
 from mechagym.errors import ConfigError, PriceUnknown
@@ -357,8 +357,8 @@ async def test_a_list_is_asked_by_the_proxy():
     async with listing() as double:
         provider = replace(SHIPPED["openai"], base_url="http://models.invalid/v1")
         by_proxy = Outgoing(proxies={"http": double.url})
-        with pytest.raises(httpx.HTTPStatusError):  # the double takes no absolute path
+        with pytest.raises(httpx2.HTTPStatusError):  # the double takes no absolute path
             await fetch(provider, key_of(provider), by_proxy)
         assert double.asked[0].path == "http://models.invalid/v1/models"
-        with pytest.raises(httpx.ConnectError):
+        with pytest.raises(httpx2.ConnectError):
             await fetch(provider, key_of(provider), DIRECT)

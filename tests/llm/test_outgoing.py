@@ -6,7 +6,7 @@ from dataclasses import replace
 from pathlib import Path
 from typing import Any
 
-import httpx
+import httpx2
 import pytest
 
 from mechagym.errors import ConfigError, MechagymError
@@ -55,7 +55,7 @@ async def gateway_of(made: Bench) -> AsyncIterator[Stand]:
         yield Stand(bench=made, gateway=gateway, url=url)
 
 
-async def answered(at: Stand, wire: Any = "anthropic") -> httpx.Response:
+async def answered(at: Stand, wire: Any = "anthropic") -> httpx2.Response:
     async with at.client() as client:
         return await client.post(PATHS[wire], json=asking(wire))
 

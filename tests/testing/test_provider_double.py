@@ -7,7 +7,7 @@ from subprocess import PIPE
 from typing import Any
 
 import anyio
-import httpx
+import httpx2
 import pytest
 from anthropic import AsyncAnthropic, InternalServerError, RateLimitError
 from google import genai
@@ -191,10 +191,10 @@ async def test_broken_answers():
     cut = Turn(text="x" * 500, trouble=Trouble(end_after_bytes=100))
     async with (
         provider_double([Turn(trouble=Trouble(hang_up=True)), cut]) as double,
-        httpx.AsyncClient(base_url=double.url) as client,
+        httpx2.AsyncClient(base_url=double.url) as client,
     ):
         for _ in range(2):
-            with pytest.raises(httpx.RemoteProtocolError):
+            with pytest.raises(httpx2.RemoteProtocolError):
                 await client.post("/v1/messages", json={"model": "m", "stream": True})
     assert [a.ended for a in double.works] == ["cut", "cut"]
     assert len(double.works[1].sent) == 100
@@ -204,9 +204,9 @@ async def test_a_stall_ends_when_the_client_leaves():
     turn = Turn(text="x" * 500, trouble=Trouble(stall_after_bytes=100))
     async with (
         provider_double(turn) as double,
-        httpx.AsyncClient(base_url=double.url) as client,
+        httpx2.AsyncClient(base_url=double.url) as client,
     ):
-        with pytest.raises(httpx.ReadTimeout):
+        with pytest.raises(httpx2.ReadTimeout):
             await client.post("/v1/messages", json={"stream": True}, timeout=0.2)
         while double.works[0].ended is None:
             await anyio.sleep(0.01)
@@ -217,7 +217,7 @@ async def test_usage_can_be_missing_and_streams_stamped():
     turn = Turn(text="abc", usage=None, trouble=Trouble(stamps=True))
     async with (
         provider_double(turn) as double,
-        httpx.AsyncClient(base_url=double.url) as client,
+        httpx2.AsyncClient(base_url=double.url) as client,
     ):
         got = await client.post("/v1/messages", json={"stream": True})
     assert "usage" not in got.text
@@ -244,7 +244,7 @@ async def test_lists_counts_and_keys():
         assert counted.total_tokens > 1
         await gemini.aio.aclose()
         gemini.close()
-        async with httpx.AsyncClient(base_url=double.url) as client:
+        async with httpx2.AsyncClient(base_url=double.url) as client:
             routed = await client.get("/api/v1/models", headers={"authorization": "Bearer k"})
             assert routed.json()["data"][0]["context_length"] == 200_000
             assert (await client.get("/v1/models")).status_code == 401
@@ -272,7 +272,7 @@ async def test_in_a_process_of_its_own():
         await process.stdin.send(json.dumps(script).encode())
         await process.stdin.aclose()
         url = (await process.stdout.receive()).decode().strip()
-        async with httpx.AsyncClient(base_url=url) as client:
+        async with httpx2.AsyncClient(base_url=url) as client:
             for _ in range(2):
                 got = await client.post("/v1/chat/completions", json={"model": "m"})
                 assert got.json()["choices"][0]["message"]["content"] == "from afar"

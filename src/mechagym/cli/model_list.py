@@ -7,7 +7,7 @@ from fnmatch import fnmatchcase
 from functools import partial
 
 import anyio
-import httpx
+import httpx2
 
 from mechagym import wiring
 from mechagym.cli.spelling import did_you_mean
@@ -105,7 +105,7 @@ async def _refresh_all(settings: Settings, providers: Sequence[Provider], named:
     async def one(provider: Provider) -> None:
         try:
             await _refresh(settings, provider, credentials)
-        except (ConfigError, httpx.HTTPError, ValueError) as error:
+        except (ConfigError, httpx2.HTTPError, ValueError) as error:
             failures.append(f"{provider.name}: {error or type(error).__name__}")
 
     async with anyio.create_task_group() as tasks:

@@ -7,7 +7,7 @@ from functools import partial
 from typing import Literal
 
 import anyio
-import httpx
+import httpx2
 
 from mechagym.errors import ConfigError
 from mechagym.llm.catalogue import undated
@@ -62,13 +62,13 @@ async def _asked(
     began = time.perf_counter()
     try:
         listed = await fetch(provider, credential, outgoing)
-    except httpx.HTTPStatusError as error:
+    except httpx2.HTTPStatusError as error:
         status = error.response.status_code
         by = f" ({credential.secret})" if credential else ""
         if status in REFUSED:
             return _told(name, "unauthorised", f"{provider.base_url} refused the key{by}: {status}")
         return _told(name, "unreachable", f"{provider.base_url} answered {status}")
-    except (httpx.HTTPError, ValueError, ConfigError) as error:
+    except (httpx2.HTTPError, ValueError, ConfigError) as error:
         why = str(error) or type(error).__name__
         return _told(name, "unreachable", f"{provider.base_url}: {why}")
     took_ms = (time.perf_counter() - began) * 1000

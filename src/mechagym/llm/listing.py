@@ -8,7 +8,7 @@ from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass
 from datetime import UTC, date, datetime
 
-import httpx
+import httpx2
 
 from mechagym.llm.credentials import Credential, key_header
 from mechagym.llm.facts import Facts
@@ -67,7 +67,7 @@ async def entries_of(
 ) -> list[Json]:
     """Ask a provider for its list, all pages of it.
 
-    Raises httpx.HTTPError where it cannot be reached or refuses, ValueError for what is no list.
+    Raises httpx2.HTTPError where it cannot be reached or refuses, ValueError for what is no list.
     """
     page = _PAGES[provider.kind]
     base = provider.base_url or ""
@@ -79,9 +79,9 @@ async def entries_of(
     if credential is not None:
         name, value = key_header(provider.wire, credential)
         headers |= {name: value, **credential.headers}
-    async with httpx.AsyncClient(
+    async with httpx2.AsyncClient(
         headers=headers,
-        timeout=httpx.Timeout(LIST_S, connect=CONNECT_S),
+        timeout=httpx2.Timeout(LIST_S, connect=CONNECT_S),
         proxy=outgoing.proxy_for(base),
         verify=outgoing.trust(),
         trust_env=False,
@@ -89,7 +89,7 @@ async def entries_of(
         return await _entries(client, base + page.path, page)
 
 
-async def _entries(client: httpx.AsyncClient, url: str, page: Page) -> list[Json]:
+async def _entries(client: httpx2.AsyncClient, url: str, page: Page) -> list[Json]:
     found: list[Json] = []
     query = dict(page.query)
     for _ in range(MOST_PAGES):

@@ -17,7 +17,7 @@ from typing import Any
 
 import anyio
 import anyio.to_thread
-import httpx
+import httpx2
 
 from mechagym.errors import ImageError
 from mechagym.sandbox.base import Labels
@@ -42,20 +42,22 @@ class Engine:
 
     async def unpacked(self, reference: str, cache: Cache) -> Rootfs | None:
         """The image, exported as one layer; None where there is no engine, or it lacks it."""
-        transport = httpx.AsyncHTTPTransport(uds=str(self.socket))
-        async with httpx.AsyncClient(
+        transport = httpx2.AsyncHTTPTransport(uds=str(self.socket))
+        async with httpx2.AsyncClient(
             transport=transport, base_url="http://engine", timeout=60
         ) as http:
             try:
                 answer = await http.get(f"/images/{reference}/json")
-            except httpx.TransportError:
+            except httpx2.TransportError:
                 return None
             if answer.status_code != 200:
                 return None
             about = answer.json()
             return await _once(cache, about["Id"], lambda: self._export(http, about, cache))
 
-    async def _export(self, http: httpx.AsyncClient, about: dict[str, Any], cache: Cache) -> Rootfs:
+    async def _export(
+        self, http: httpx2.AsyncClient, about: dict[str, Any], cache: Cache
+    ) -> Rootfs:
         body = {"Image": about["Id"], "Cmd": ["true"], "Labels": owner_labels(Labels())}
         made = await http.post("/containers/create", json=body)
         if made.status_code != 201:
