@@ -42,7 +42,9 @@ class Cost:
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Overview:
-    """The figures of the dashboard. What nothing is known of is None, never 0."""
+    """The figures of the dashboard. What nothing is known of is None, never 0. `today` is the last
+    24 hours: where a day begins for who reads is not known here.
+    """
 
     window: Share
     last: Share
@@ -70,18 +72,17 @@ class Need:
 def overview(reading: Reading, since: datetime | None = None) -> Overview:
     """What the trials that ended since then came to; None: all there are."""
     at, window = now(), _ended_since(since)
-    midnight = at.replace(hour=0, minute=0, second=0, microsecond=0)
     turns, median_s, p90_s = _spread(reading, window)
     states = _states(reading)
     return Overview(
-        window=_share(reading, window),
+        window=share(reading, window),
         last=_last(reading),
         running=states.get("running", 0),
         waiting=states.get("pending", 0),
         turns_mean=turns,
         duration_median_s=median_s,
         duration_p90_s=p90_s,
-        today=cost_since(reading, midnight),
+        today=cost_since(reading, at - timedelta(days=1)),
         week=cost_since(reading, at - timedelta(days=7)),
         by_day=_by_day(reading, window),
         by_difficulty=_by_difficulty(reading, window),
@@ -151,8 +152,9 @@ def _share_of(counts: Sequence[int]) -> Share:
     return Share(passed=passed, graded=graded, ungraded=ungraded)
 
 
-def _share(reading: Reading, window: ColumnElement[bool]) -> Share:
-    return _share_of(reading.connection.execute(select(*_COUNTS).where(window)).one())
+def share(reading: Reading, *window: ColumnElement[bool]) -> Share:
+    """Of the trials that are meant, which must have ended."""
+    return _share_of(reading.connection.execute(select(*_COUNTS).where(*window)).one())
 
 
 def _last(reading: Reading) -> Share:
@@ -160,7 +162,7 @@ def _last(reading: Reading) -> Share:
     newest = trials.c.ended_at.desc()
     query = select(trials.c.ended_at).where(trials.c.ended_at.is_not(None), trials.c.graded)
     ends = list(reading.connection.execute(query.order_by(newest).limit(LAST)).scalars())
-    return _share(reading, trials.c.ended_at >= ends[-1]) if ends else Share(passed=0, graded=0)
+    return share(reading, trials.c.ended_at >= ends[-1]) if ends else Share(passed=0, graded=0)
 
 
 def _states(reading: Reading) -> dict[str, int]:

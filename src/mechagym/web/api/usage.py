@@ -4,7 +4,7 @@ from datetime import UTC, datetime
 from typing import Annotated
 
 from fastapi import APIRouter, Query
-from pydantic import BaseModel, ConfigDict, Field
+from pydantic import AfterValidator, BaseModel, ConfigDict, Field
 
 from mechagym.store.views import money
 from mechagym.web.api import API
@@ -14,7 +14,17 @@ from mechagym.web.desk import At
 router = APIRouter(prefix=API, tags=["usage"])
 
 Word = Annotated[str | None, Field(max_length=300)]
-Time = Annotated[datetime | None, Field(description="RFC 3339; without a zone it is UTC.")]
+
+
+def _zoned(at: datetime | None) -> datetime | None:
+    return at.replace(tzinfo=UTC) if at is not None and at.tzinfo is None else at
+
+
+Time = Annotated[
+    datetime | None,
+    AfterValidator(_zoned),
+    Field(description="RFC 3339; without a zone it is UTC."),
+]
 
 
 class SpentOut(BaseModel):
@@ -36,21 +46,18 @@ class UsageQuery(BaseModel):
     job_id: Word = None
     model: Word = None
     agent: Word = None
+    provider: Word = None
+
+    def wanted(self) -> money.SpendFilter:
+        """The same for the store."""
+        return money.SpendFilter(**{n: getattr(self, n) for n in _FILTERS})
+
+
+_FILTERS = tuple(money.SpendFilter.__dataclass_fields__)
 
 
 @router.get("/usage")
 async def read_usage(desk: At, query: Annotated[UsageQuery, Query()]) -> list[SpentOut]:
     """What tries that ended cost, the dearest group first."""
-    wanted = money.SpendFilter(
-        since=_zoned(query.since),
-        until=_zoned(query.until),
-        job_id=query.job_id,
-        model=query.model,
-        agent=query.agent,
-    )
-    found = await desk.store.ask(money.spend, query.group, wanted)
+    found = await desk.store.ask(money.spend, query.group, query.wanted())
     return [SpentOut(name=s.name, tries=s.tries, spend=spend_out(s.spend)) for s in found]
-
-
-def _zoned(at: datetime | None) -> datetime | None:
-    return at.replace(tzinfo=UTC) if at is not None and at.tzinfo is None else at
