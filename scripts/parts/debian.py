@@ -59,6 +59,7 @@ TEST = (
     Part(package="crun", shown_by="/usr/bin/crun", why="is the other OCI runtime"),
     Part(package="skopeo", shown_by="/usr/bin/skopeo", why="moves images without an engine"),
     Part(package="debootstrap", shown_by="/usr/sbin/debootstrap", why="makes the base images"),
+    Part(package="busybox-static", shown_by="/bin/busybox", why="is all that one kind of box has"),
     Part(package="postgresql", shown_by="/usr/lib/postgresql", why="is the store's other database"),
 )
 
