@@ -136,6 +136,11 @@ def test_with_a_cookie_only_pages_of_ours_may_write(
     assert answer.status_code == status, answer.text
 
 
+def test_our_own_forms_come_with_an_origin(site: Site):
+    """`no-referrer` would have browsers say `null`, which stands for anybody."""
+    assert site.client.get("/jobs").headers["referrer-policy"] == "same-origin"
+
+
 @pytest.mark.must("web-2")
 def test_a_page_of_another_site_may_not_even_read(site: Site):
     site.stranger.cookies.set(COOKIE, WRITE)
