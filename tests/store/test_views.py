@@ -1,6 +1,7 @@
 """Each named query says what plain counting over the records says."""
 
-from datetime import timedelta
+from dataclasses import replace
+from datetime import datetime, timedelta
 
 from mechagym.events import (
     AgentStarted,
@@ -14,7 +15,7 @@ from mechagym.events import (
 from mechagym.records import Outcome, Phase, Spend, now
 from mechagym.store import Store, TaskRow, TrialFilter, this_process
 from mechagym.store.views import dashboard, health, jobs, money, tasks, trials
-from tests.store.makers import a_store_with, a_try, tell
+from tests.store.makers import a_job, a_key, a_store_with, a_try, tell
 
 
 async def told(store: Store) -> None:
@@ -178,3 +179,22 @@ async def test_what_a_person_should_see(url: str):
         at = await store.ask_at(health.store_health)
         assert at.position == at.value.position > 0
         assert at.value.size_bytes
+
+
+async def test_weeks_begin_on_monday_and_months_on_their_first(url: str):
+    async with Store.open(url) as store:
+        job = a_job()
+        days = ("2024-12-29", "2024-12-30", "2025-01-05", "2025-01-06")
+        keys = [a_key(job, number) for number, _ in enumerate(days, 1)]
+        await store.create_job(job, keys)
+        for key, day in zip(keys, days, strict=True):
+            at = datetime.fromisoformat(f"{day}T23:59:59+00:00")
+            tell(store, key, replace(a_try(), started_at=at, ended_at=at))
+        await store.flush()
+
+        async def grouped(group: money.Group) -> list[tuple[str | None, int]]:
+            found = await store.ask(money.spend, group, money.SpendFilter())
+            return [(each.name, each.tries) for each in found]
+
+        assert await grouped("week") == [("2024-12-23", 1), ("2024-12-30", 2), ("2025-01-06", 1)]
+        assert await grouped("month") == [("2024-12", 2), ("2025-01", 2)]

@@ -11,7 +11,7 @@ from mechagym.store.reading import Reading
 from mechagym.store.tables import trials, usage
 from mechagym.store.views.dashboard import day_of
 
-Group = Literal[*("model", "provider", "agent", "job", "trial", "day", "week", "month", "total"),]
+Group = Literal["model", "provider", "agent", "job", "trial", "day", "week", "month", "total"]
 TIMES = ("day", "week", "month")
 """Groups that are in order; a week is named by its Monday, and all of them are UTC."""
 

@@ -4,8 +4,9 @@ A page is added in three steps: its view model and template beside the others, i
 `PAGES`, its entry in `frame.NAVIGATION`.
 """
 
-from mechagym.web.pages import api, job, jobs, op, task, tasks, trial
+from mechagym.web.pages import api, dashboard, job, jobs, op, task, tasks, trial, usage
 
 PAGES = (
+    *(dashboard.router, usage.router),
     *(tasks.router, task.router, jobs.router, job.router, trial.router, op.router, api.router),
 )

@@ -17,7 +17,7 @@ from mechagym.web.api.shapes import ShareOut, usd
 from mechagym.web.desk import Desk, may_write
 from mechagym.web.text.ansi import coloured
 from mechagym.web.text.markdown import rendered
-from mechagym.web.text.marks import marked
+from mechagym.web.text.marks import marked, plain
 
 FOLDER = Path(__file__).parent.parent / "templates"
 UNKNOWN = "–"
@@ -46,8 +46,10 @@ class Entry:
 
 
 NAVIGATION = (
+    Entry(name="Dashboard", path="/", key="d"),
     Entry(name="Tasks", path="/tasks", key="t"),
     Entry(name="Jobs", path="/jobs", key="j"),
+    Entry(name="Usage", path="/usage", key="u"),
     Entry(name="API", path="/api", key="a"),
 )
 
@@ -86,6 +88,7 @@ def _environment() -> Environment:
     )
     environment.filters |= {
         "marked": marked,
+        "plain": plain,
         "coloured": coloured,
         "rendered": rendered,
         "usd": _money,

@@ -4,7 +4,7 @@ from dataclasses import dataclass
 from typing import Annotated, Literal
 
 from fastapi import APIRouter, Query, Request
-from starlette.responses import HTMLResponse, RedirectResponse, Response
+from starlette.responses import HTMLResponse
 
 from mechagym.store import JobState
 from mechagym.store.views import jobs
@@ -31,12 +31,6 @@ class JobsModel:
     state: JobState | None
     text: str
     states: tuple[JobState, ...] = STATES
-
-
-@router.get("/")
-async def home() -> Response:
-    """The first page there is."""
-    return RedirectResponse("/jobs", status_code=303)
 
 
 @router.get("/jobs")

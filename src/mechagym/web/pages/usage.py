@@ -51,7 +51,7 @@ class Asked(UsageQuery):
         """Since when."""
         return self.since if self.is_dated else began(self.window)
 
-    def url(self, path: str = "/usage", **changes: str | None) -> str:
+    def url(self, path: str = "/usage", /, **changes: str | None) -> str:
         """The same page but for some of it."""
         kept = self.model_dump(mode="json", exclude_none=True, exclude_defaults=True) | changes
         words = urlencode({name: value for name, value in kept.items() if value is not None})
