@@ -26,6 +26,7 @@ demo: parts-demo .venv/.installed  ## The bundled tasks in real sandboxes, witho
 	$(BIN)/mechagym run examples/tasks -a oracle -a nop --sandbox $(SANDBOX)
 	$(BIN)/mechagym run $(TINY) --sandbox $(SANDBOX)
 	$(BIN)/mechagym run $(PLANNER) --sandbox $(SANDBOX)
+	$(BIN)/mechagym trials show last/regex-failed-logins
 	@command -v claude >/dev/null || echo "left out: the same with Claude Code, which is not here"
 	@! command -v claude >/dev/null || $(BIN)/mechagym run $(CLAUDE) --sandbox $(SANDBOX)
 
