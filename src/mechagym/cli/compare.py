@@ -8,6 +8,8 @@ import click
 from mechagym.cli.options import json_option, with_settings
 
 if TYPE_CHECKING:
+    from collections.abc import Sequence
+
     from mechagym.config import Settings
     from mechagym.records import TrialRecord
     from mechagym.store import Store
@@ -56,21 +58,28 @@ async def _sides(settings: "Settings", *sides: str) -> "list[list[TrialRecord]]"
 
 
 async def _side(store: "Store", side: str) -> "list[TrialRecord]":
-    """The trials of one agent with one model. Raises ConfigError where a job has several."""
     from mechagym.cli.found import find_job
+
+    job = await find_job(store, side.partition(":")[0])
+    return of_one(job.name, await store.records(job.job_id), side)
+
+
+def of_one(job: str, records: "Sequence[TrialRecord]", side: str) -> "list[TrialRecord]":
+    """The trials of the one agent with one model that `JOB[:AGENT[:MODEL]]` means.
+
+    Raises ConfigError where that is none, or more than one.
+    """
     from mechagym.errors import ConfigError
 
     job_called, _, agent = side.partition(":")
-    job = await find_job(store, job_called)
-    records = await store.records(job.job_id)
     who = sorted({_who(record) for record in records})
     fitting = [one for one in who if not agent or _is(one, agent)]
     if len(fitting) == 1:
         return [record for record in records if _who(record) == fitting[0]]
     if not who:
-        raise ConfigError(f"job {job.name} has no trial that ended")
+        raise ConfigError(f"job {job} has no trial that ended")
     raise ConfigError(
-        f"{side}: job {job.name} has {len(who)} agents, which one is meant?",
+        f"{side}: job {job} has {len(who)} agents, which one is meant?",
         remedy="name one: " + ", ".join(f"{job_called}:{one}" for one in who),
     )
 

@@ -12,7 +12,7 @@ from statistics import fmean
 from typing import Literal
 
 from mechagym.errors import ConfigError
-from mechagym.records import Outcome, Spend, TrialRecord
+from mechagym.records import Outcome, Spend, TrialKey, TrialRecord
 from mechagym.run.statistics import Estimate, difference, estimate, mcnemar
 
 NAMED = 8
@@ -140,9 +140,13 @@ def compare(
 def _by_task(trials: Iterable[TrialRecord]) -> dict[str, list[TrialRecord]]:
     tasks: dict[str, list[TrialRecord]] = defaultdict(list)
     for trial in (trial for trial in trials if trial.tries):
-        key = trial.key
-        tasks[f"{key.dataset}/{key.task}" if key.dataset else key.task].append(trial)
+        tasks[name_of(trial.key)].append(trial)
     return dict(tasks)
+
+
+def name_of(key: TrialKey) -> str:
+    """Under which name the task of a trial stands in a comparison."""
+    return f"{key.dataset}/{key.task}" if key.dataset else key.task
 
 
 def _refuse_mixed_digests(tasks: Mapping[str, list[TrialRecord]]) -> None:

@@ -4,9 +4,10 @@ A page is added in three steps: its view model and template beside the others, i
 `PAGES`, its entry in `frame.NAVIGATION`.
 """
 
-from mechagym.web.pages import api, dashboard, job, jobs, op, task, tasks, trial, usage
+from mechagym.web.pages import api, compare, dashboard, job, jobs, op, task, tasks, trial, usage
 
 PAGES = (
     *(dashboard.router, usage.router),
-    *(tasks.router, task.router, jobs.router, job.router, trial.router, op.router, api.router),
+    *(tasks.router, task.router, jobs.router, job.router, compare.router, trial.router),
+    *(op.router, api.router),
 )
