@@ -31,7 +31,9 @@ from mechagym.store.views import dashboard, live, money
 from mechagym.store.views import jobs as job_views
 from mechagym.store.views import tasks as task_views
 from mechagym.store.views import trials as trial_views
+from mechagym.store.views.dashboard_page import dashboard_page
 from mechagym.store.views.paging import Page
+from mechagym.store.views.usage_page import usage_page
 
 TASKS, STEPS, BIG_JOB, CHUNK = 445, 10_000, 10_000, 20_000
 DIFFICULTIES = ("easy", "medium", "hard")
@@ -216,7 +218,8 @@ Action = Callable[[], Awaitable[object]]
 
 def asked(store: Store, size: Size) -> list[tuple[str, float, Action]]:
     """What is measured, with its goal in seconds: those of `web.md`, for the server's part."""
-    week, ask = now() - timedelta(days=7), store.ask
+    week, month = (now() - timedelta(days=days) for days in (7, 30))
+    ask = store.ask
     middle = STEPS // 2
 
     async def pages(query: Callable[[Any, int], Awaitable[Page[Any]]], many: int = 3) -> None:
@@ -230,8 +233,9 @@ def asked(store: Store, size: Size) -> list[tuple[str, float, Action]]:
 
     big = "job-big" if size.trials >= BIG_JOB else "job-usual"
     return [
-        ("dashboard, last 7 days", 0.12, lambda: ask(dashboard.overview, week)),
-        ("dashboard, all there is", 0.12, lambda: ask(dashboard.overview)),
+        ("dashboard, last 7 days", 0.12, lambda: ask(dashboard_page, week)),
+        ("dashboard, last 30 days", 0.12, lambda: ask(dashboard_page, month)),
+        ("dashboard, all there is", 0.12, lambda: ask(dashboard_page, None)),
         ("its last jobs and trials", 0.12, lambda: recent(store)),
         ("what needs a person", 0.12, lambda: ask(dashboard.attention)),
         ("a page of jobs", 0.2, lambda: ask(job_views.job_list, job_views.JobFilter())),
@@ -249,6 +253,11 @@ def asked(store: Store, size: Size) -> list[tuple[str, float, Action]]:
         ("a jump in it", 0.2, lambda: ask(trial_views.steps, LONG, middle, 50)),
         ("a search in it", 0.5, lambda: ask(trial_views.find_steps, LONG, "needle")),
         ("spending by model", 0.2, lambda: ask(money.spend, "model", money.SpendFilter())),
+        (
+            "usage page, last 30 days",
+            0.2,
+            lambda: ask(usage_page, "model", money.SpendFilter(since=month), 200),
+        ),
         ("spending by day", 0.2, lambda: ask(money.spend, "day", money.SpendFilter(since=week))),
         ("200 events of the tail", 0.2, lambda: ask(live.tail, size.events // 2, 200)),
     ]

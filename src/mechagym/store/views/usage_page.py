@@ -1,10 +1,11 @@
 """What was spent, with all that its page shows, read at one position."""
 
-from collections.abc import Collection, Mapping
+from collections.abc import Collection, Mapping, Sequence
 from dataclasses import dataclass
 
 from sqlalchemy import select
 
+from mechagym.records import Spend
 from mechagym.store.reading import Reading
 from mechagym.store.tables import jobs, trials
 from mechagym.store.views import money
@@ -31,17 +32,23 @@ def usage_page(
     reading: Reading, group: money.Group, wanted: money.SpendFilter, limit: int | None = None
 ) -> UsagePage:
     """What was spent; times are never cut, because the dearest of them would be no series."""
-    (total,) = money.spend(reading, "total", wanted)
     most = None if limit is None or group in money.TIMES else limit
     groups = money.spend(reading, group, wanted, None if most is None else most + 1)
     shown = groups[:most]
+    more = len(groups) > len(shown)
     return UsagePage(
-        total=total,
+        total=money.spend(reading, "total", wanted)[0] if more else _total(groups),
         groups=shown,
-        more=len(groups) > len(shown),
+        more=more,
         names=_names(reading, group, {each.name for each in shown if each.name}),
         result=share(reading, *money.conditions_of_trials(wanted)),
     )
+
+
+def _total(groups: Sequence[money.Spent]) -> money.Spent:
+    """Where no group is left out, they need not be asked for again."""
+    spend = sum((each.spend for each in groups), Spend())
+    return money.Spent(name=None, tries=sum(each.tries for each in groups), spend=spend)
 
 
 def _names(reading: Reading, group: money.Group, ids: Collection[str]) -> Mapping[str, str]:
