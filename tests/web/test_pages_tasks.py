@@ -73,7 +73,7 @@ def test_the_list_says_of_each_task_what_the_api_says(full: Site):
         assert task["name"] in text
         result = task["result"]
         if result["graded"]:
-            interval = f"{result['low'] * 100:.0f} – {result['high'] * 100:.0f}"
+            interval = f"{result['low'] * 100:.0f}–{result['high'] * 100:.0f} %"
             assert f"50 % · {result['passed']} of {result['graded']} {interval} 1 " in text
             assert "$3.00" in text
         else:

@@ -3,12 +3,15 @@ it shows, streams or lets download holds a secret.
 """
 
 import os
+import re
 import signal
 import subprocess
 import sys
 import time
 from pathlib import Path
 from typing import Any
+from urllib.parse import urlencode
+from urllib.request import Request, urlopen
 
 import anyio
 import psutil
@@ -63,6 +66,30 @@ def test_a_job_started_from_here_is_run_with_what_was_chosen(home: Path):
         assert "nope" in again["detail"]
         time.sleep(2)
         assert psutil.Process(view.process.pid).children() == [], "what ended is reaped"
+
+
+@pytest.mark.slow
+def test_the_form_of_a_task_starts_a_job_as_it_was_chosen(home: Path):
+    with viewed(home) as view:
+        start(view, task_in(home), name="before")
+        finished(view, "before")
+        (task,) = view.get("/tasks")["items"]
+        host = f"http://127.0.0.1:{view.port}"
+        said = {"agent": "nop", "repeats": "2", "sandbox": "memory", "usd": "1.5", "tokens": ""}
+        form = Request(f"{host}/tasks/{task['digest']}/run", data=urlencode(said).encode())
+        form.add_header("Cookie", f"mechagym_{view.port}={view.token}")
+        form.add_header("Origin", host)
+        with urlopen(form) as answer:
+            where = answer.url
+        assert view.ended(int(where.rpartition("/")[2]))["state"] == "done"
+        _, page = view.raw("GET", where.removeprefix(host))
+        (job_id,) = set(re.findall(r'href="/jobs/(\w+)"', page.decode()))
+        ended = finished(view, job_id)
+        assert (ended["ended"], ended["result"]["passed"]) == (2, 0)
+        config = ended["config"]
+        assert (config["sandbox"], config["agents"][0]["name"]) == ("memory", "nop")
+        assert (config["budget"]["usd"], config["budget"]["tokens"]) == (1.5, None)
+        assert view.get("/tasks")["items"][0]["trials"] == 3, "the same task, by its digest"
 
 
 @pytest.mark.slow
