@@ -115,7 +115,6 @@ def test_long_lists_go_on_with_their_filters(full: Site):
     assert names_on(full, unescape(more)) == [f"t{n:03}" for n in range(50, 60)]
 
 
-@pytest.mark.must("web-9")
 def test_an_empty_list_says_how_to_fill_it(site: Site):
     assert "mechagym run" in shown(site, "/tasks")
     assert "No task is like this" in shown(site, "/tasks?text=x")
