@@ -4,14 +4,14 @@ import csv
 import html
 import io
 import re
-from datetime import UTC, date, datetime
+from datetime import UTC, date, datetime, timedelta
 from decimal import Decimal
 
 import pytest
 
-from mechagym.events import TryEnded
+from mechagym.events import BudgetWarned, TryEnded, TryStarted
 from mechagym.records import Spend, now
-from mechagym.store import Store, TaskRow
+from mechagym.store import Store, TaskRow, this_process
 from mechagym.store.views import dashboard
 from mechagym.web.pages import usage
 from mechagym.web.pages.charts import DAYS, by_day
@@ -168,3 +168,23 @@ def test_the_dearest_are_shown_and_all_are_summed(full: Site, monkeypatch: pytes
     assert "These are the dearest 2" in text
     assert '<span class="value">$2.51</span>' in text
     assert len(full.client.get("/usage.csv?group=trial").text.splitlines()) == 6
+
+
+def test_what_needs_a_person_leads_to_it(full: Site, monkeypatch: pytest.MonkeyPatch):
+    monkeypatch.setattr(dashboard, "UNTAKEN", timedelta(0))
+    monkeypatch.setattr(dashboard, "SILENT", timedelta(0))
+
+    async def happen(store: Store) -> None:
+        await store.claim_job("one-id", this_process())
+        store.emitter("one-id")(BudgetWarned(limit="usd", percent=75, spent=8.0, of=10.0))
+        store.emitter("one-t5", try_number=1)(TryStarted(number=1, owner_pid=1, label="x"))
+        await store.flush()
+
+    full.run(happen, full.store)
+    asked = full.post("/jobs/bad-id/ops", {"kind": "resume"}).json()
+    text = shown(full, "/").split('id="needs"')[1].split("</section>")[0]
+    found = re.findall(r'<tr><td><a href="([^"]+)">([^<]+)</a>', text)
+    assert dict(found).keys() == {"/jobs/one-id", "/trials/one-t5", f"/ops/{asked['op_id']}"}
+    assert "mechagym worker" in text
+    for path, _ in found:
+        shown(full, path)

@@ -77,7 +77,6 @@ class UsageModel:
     found: UsagePage
     lines: tuple[Line, ...]
     by_tokens: bool
-    job_name: str | None = None
     groups: tuple[money.Group, ...] = GROUPS
     windows: tuple[Window, ...] = WINDOWS
     counts: tuple[str, ...] = COUNTS
