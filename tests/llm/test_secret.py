@@ -106,5 +106,9 @@ def test_it_is_revealed_by_the_credentials_and_the_doors_alone():
         for path in source.rglob("*.py")
         if ".reveal()" in path.read_text(encoding="utf-8")
     }
-    assert "llm/credentials.py" in found
-    assert all(name == "llm/credentials.py" or name.startswith("llm/gateway/") for name in found)
+    mounted = (
+        "llm/claude_login.py"  # writes the file that a box is given, where somebody asks for that
+    )
+    assert {"llm/credentials.py", mounted} <= found
+    found -= {"llm/credentials.py", mounted}
+    assert all(name.startswith("llm/gateway/") for name in found)

@@ -159,7 +159,7 @@ async def test_the_sums_of_spending_are_those_of_the_tries(url: str):
         await told(store)
         everything = money.SpendFilter()
         for group in ("total", "model", "provider", "agent", "job", "day", "trial"):
-            found = await store.ask(money.spend, group, everything)  # type: ignore[arg-type]
+            found = await store.ask(money.spend, group, everything)
             assert sum(each.spend.billed_nano for each in found) == 12_000
             assert sum(each.spend.usage.tokens for each in found) == 8 * 17
         ours = await store.ask(money.spend, "job", money.SpendFilter(job_id="two-id"))

@@ -487,7 +487,7 @@ async def test_a_model_that_hangs_is_not_waited_for():
         async def answer(_messages: object, _info: object):
             await anyio.sleep_forever()
 
-        return FunctionModel(answer, model_name="slow")  # type: ignore[arg-type]
+        return FunctionModel(answer, model_name="slow")
 
     given = GenerationInput(
         instruction=INSTRUCTION,

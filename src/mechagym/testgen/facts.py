@@ -83,11 +83,11 @@ def read_facts(file: Opened) -> Read:
         return Read(format="binary", shape=f"{file.size_bytes} bytes", sample="")
     wanted = _SUFFIXES.get(PurePosixPath(file.path).suffix.lower(), "")
     reader = _READERS.get(wanted)
-    shape = _tried(reader, text, whole=file.whole) if reader else None
-    if shape is None:
-        wanted, shape = "text", _text(text)
+    told = _tried(reader, text, whole=file.whole) if reader else None
+    if told is None:
+        wanted, told = "text", _text(text)
     cut = "" if file.whole else f", first {len(file.head)} of {file.size_bytes} bytes"
-    return Read(format=wanted, shape=f"{shape}, {encoding}{cut}", sample=text[:SAMPLE_CHARS])
+    return Read(format=wanted, shape=f"{told}, {encoding}{cut}", sample=text[:SAMPLE_CHARS])
 
 
 def _decoded(file: Opened) -> tuple[str | None, str]:

@@ -132,7 +132,7 @@ def _absolute(node: ast.expr) -> str | None:
 def _number(node: ast.Call) -> float:
     first = node.args[0] if node.args else None
     is_number = isinstance(first, ast.Constant) and isinstance(first.value, int | float)
-    return float(first.value) if is_number else 0.0  # type: ignore[union-attr,arg-type]
+    return float(first.value) if is_number else 0.0  # type: ignore[union-attr]
 
 
 def _host(node: ast.Call) -> str | None:

@@ -129,6 +129,6 @@ async def test_sampling_from_the_start_needs_a_box_that_forks(mini: Box):
 
     seen = Play()
     with pytest.raises(ConfigError, match="needs a box that can fork"):
-        await play(Unforkable(), [], options={"sampler": "initial"}, seen=seen)  # type: ignore[arg-type]
+        await play(Unforkable(), [], options={"sampler": "initial"}, seen=seen)
     assert seen.events == [], "before any call of a model"
     await play(mini, [completes()] * 3, options={"sampler": "initial"}, seen=seen)

@@ -205,9 +205,9 @@ async def test_what_is_carried_over_equals_the_fork(box):
         adopted.append(fork)
         raise NotImplementedError
 
-    old, box.adopt = box.adopt, refuse  # type: ignore[method-assign]
+    old, box.adopt = box.adopt, refuse
     outcome = await s.sample()
-    box.adopt = old  # type: ignore[method-assign]
+    box.adopt = old
     assert outcome.chosen == 1
     assert len(adopted) == 1
     assert (await changes_in(box, place, before)).digest == looked[0]

@@ -79,7 +79,7 @@ def summarised(messages: "tuple[ModelMessage, ...]", summary: str) -> "tuple[Mod
 
     first, rest = messages[0], messages[max(1, _tail_start(messages)) :]
     told = UserPromptPart(content=f"What happened so far, in short:\n{summary}")
-    return (ModelRequest(parts=[*first.parts, told]), *rest)  # type: ignore[list-item]
+    return (ModelRequest(parts=[*first.parts, told]), *rest)
 
 
 def _tail_start(messages: "Sequence[ModelMessage]") -> int:

@@ -121,7 +121,7 @@ class Conversation:
         from pydantic_ai.settings import ModelSettings
 
         *before, last = messages
-        asked = ModelRequest(parts=[*last.parts, *_user(COMPACT)])  # type: ignore[list-item]
+        asked = ModelRequest(parts=[*last.parts, *_user(COMPACT)])
         reply = await model_request(
             self._options.open_model(),
             [*before, asked],

@@ -179,7 +179,7 @@ class Loop:
         self.state = states.advanced(self.state, how)
         for subtask, status in ((left, how), (self.state.subtask.id, "in_progress")):
             self._modules.telling.emit(
-                MapSubtaskChange(subtask=subtask, status=status, reason=reason)  # type: ignore[arg-type]
+                MapSubtaskChange(subtask=subtask, status=status, reason=reason)
             )
         self.state, sampled = await self._modules.rungs.sample_at_start(self.state)
         told = await self._modules.conversation.handed_over(self.state, why=reason)

@@ -1,5 +1,6 @@
 """The description of the API, with what holds for all routes: tokens, and the shape of errors."""
 
+from collections.abc import Callable
 from typing import Any
 
 from fastapi import FastAPI
@@ -10,7 +11,7 @@ from mechagym.web.problems import MEDIA_TYPE, Problem
 
 REF = "#/components/schemas/{model}"
 ALWAYS = (401, 403, 421, 422, 429, 500)
-WHERE = {
+WHERE: dict[int, Callable[[str, str], bool]] = {
     404: lambda path, _method: "{" in path,
     409: lambda _path, method: method == "post",
     413: lambda _path, method: method == "post",
