@@ -23,6 +23,9 @@ LIMIT_OF = {"memory": "memory_mb", "cpu": "cpus", "pids": "pids"}
 PERIOD_US = 100_000
 NONE = "none; under systemd a user gets some by `systemd-run --user --scope -p Delegate=yes`"
 _PAUSE_S = 0.002
+STILL_S = 30.0
+"""How long a box may take to stand still: who waits for a slow disk stops once that answered."""
+
 _GONE_S = 2.0
 
 Parents = dict[str, Path]
@@ -57,7 +60,7 @@ class Groups:
         return list(dict.fromkeys(self.folders.values()))
 
     async def freeze(self) -> None:
-        """Stop every process of the box where it stands. Raises SandboxError after 2 s."""
+        """Stop every process of the box where it stands. Raises SandboxError after `STILL_S`."""
         if self.unified:
             self._write("freezer", "cgroup.freeze", "1")
             await self._until("cgroup.events", "frozen 1")
@@ -80,7 +83,7 @@ class Groups:
         _write(self.folders[controller] / name, value)
 
     async def _until(self, name: str, word: str) -> None:
-        deadline = time.monotonic() + _GONE_S
+        deadline = time.monotonic() + STILL_S
         path = self.folders["freezer"] / name
         while word not in path.read_text(encoding="utf-8"):
             if time.monotonic() > deadline:

@@ -12,10 +12,9 @@ from pathlib import Path
 import anyio
 
 from mechagym.errors import SandboxError
-from mechagym.sandbox.local.cgroups import Groups
+from mechagym.sandbox.local.cgroups import STILL_S, Groups
 
-_PAUSE_S = 0.002
-_TRIES = 500
+_PAUSES_S = (0.002, 0.05)
 
 
 class Hold:
@@ -56,16 +55,17 @@ class Hold:
             await self._groups.freeze()
             return
         space = _pid_space(self._pid)
-        for _ in range(_TRIES):
-            running = {pid for pid in _pids(space) if _state(pid) not in "TtZX"}
-            if not running:
-                return  # and a stopped process starts no other
-            for pid in running - self._stopped:
+        give_up_at = anyio.current_time() + STILL_S
+        pause_s, longest_s = _PAUSES_S
+        while running := {pid for pid in _pids(space) if _state(pid) not in "TtZX"}:
+            if anyio.current_time() > give_up_at:
+                raise SandboxError("the box does not stand still", reason="not_frozen")
+            for pid in running:  # again, too, should a program of the box let another go on
                 with suppress(ProcessLookupError):
                     os.kill(pid, signal.SIGSTOP)
             self._stopped |= running
-            await anyio.sleep(_PAUSE_S)
-        raise SandboxError("the box does not stand still", reason="not_frozen")
+            await anyio.sleep(pause_s)
+            pause_s = min(2 * pause_s, longest_s)
 
     def _go_on(self) -> None:
         if self._groups is not None:
