@@ -42,7 +42,7 @@ REFUSED = [positive_data_acceptance]
 """A description cannot say which opaque cursors are of a list: 422 answers the others."""
 
 PLAIN = rules(
-    max_examples=20,
+    max_examples=10,
     stateful_step_count=8,
     deadline=None,
     derandomize=True,

@@ -165,9 +165,15 @@ async def _by_perl(box: Box, attempt: str, code: str) -> Line:
 
 
 async def _left_behind(mark: str) -> Line:
-    """Whether a process of the closed box still runs on the host."""
+    """Whether a process of the closed box still runs on the host.
+
+    One that is becoming another program has no command line for a moment: it is gone when it is
+    not seen three times in a row.
+    """
+    unseen = 0
     for _ in range(20):
-        if not _runs(mark):
+        unseen = 0 if _runs(mark) else unseen + 1
+        if unseen == 3:
             return _line("keep a process after close", held=True)
         await anyio.sleep(0.1)
     return _line("keep a process after close", held=False, detail=f"sleep {mark} still runs")
