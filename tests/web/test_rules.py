@@ -70,6 +70,17 @@ def test_markup_is_made_of_constants_alone():
                 assert literal, f"{path.name}:{node.lineno}"
 
 
+@pytest.mark.must("web-6")
+def test_all_scripts_are_ours_and_small():
+    files = [path for path in (WEB / "static").rglob("*") if path.is_file()]
+    assert {path.suffix for path in files} == {".js", ".css", ".svg"}
+    assert sum(path.stat().st_size for path in SCRIPTS) <= 200_000
+    for path in SCRIPTS:
+        text = path.read_text(encoding="utf-8")
+        assert max(map(len, text.splitlines())) <= 120, f"{path}: minified, so not ours"
+        assert not re.search(r"""(?:from|import\()\s*["'](?!\./)""", text), f"{path} imports others"
+
+
 def test_no_page_asks_again_and_again():
     for path in (*SCRIPTS, *TEMPLATES):
         text = path.read_text(encoding="utf-8")
