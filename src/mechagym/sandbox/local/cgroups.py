@@ -9,6 +9,7 @@ import os
 import time
 from contextlib import suppress
 from dataclasses import dataclass
+from itertools import count
 from pathlib import Path
 
 import anyio
@@ -61,12 +62,27 @@ class Groups:
 
     async def freeze(self) -> None:
         """Stop every process of the box where it stands. Raises SandboxError after `STILL_S`."""
+        path = self.folders["freezer"] / ("cgroup.events" if self.unified else "freezer.state")
+        frozen = "frozen 1" if self.unified else "FROZEN"
+        deadline = time.monotonic() + STILL_S
+        for look in count(1):
+            self._freeze_once(look)
+            if frozen in path.read_text(encoding="utf-8"):
+                return
+            if time.monotonic() > deadline:
+                raise SandboxError(f"{path}: the box does not freeze")
+            await anyio.sleep(_PAUSE_S)
+
+    def _freeze_once(self, look: int) -> None:
+        """The freezer of version 1 can stay half-way when processes come and go meanwhile: the
+        kernel's page asks to try again, and to let go now and then.
+        """
         if self.unified:
             self._write("freezer", "cgroup.freeze", "1")
-            await self._until("cgroup.events", "frozen 1")
-        else:
-            self._write("freezer", "freezer.state", "FROZEN")
-            await self._until("freezer.state", "FROZEN")
+            return
+        if look % 50 == 0:
+            self._write("freezer", "freezer.state", "THAWED")
+        self._write("freezer", "freezer.state", "FROZEN")
 
     def thaw(self) -> None:
         """Let them go on. A box that is gone is no error."""
@@ -81,14 +97,6 @@ class Groups:
 
     def _write(self, controller: str, name: str, value: str) -> None:
         _write(self.folders[controller] / name, value)
-
-    async def _until(self, name: str, word: str) -> None:
-        deadline = time.monotonic() + STILL_S
-        path = self.folders["freezer"] / name
-        while word not in path.read_text(encoding="utf-8"):
-            if time.monotonic() > deadline:
-                raise SandboxError(f"{path}: the box does not freeze")
-            await anyio.sleep(_PAUSE_S)
 
 
 def thaw(folder: Path) -> None:
