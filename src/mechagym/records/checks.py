@@ -2,6 +2,9 @@
 
 from dataclasses import dataclass
 
+TRIPWIRES = ("/tests", "/solution", "/oracle", "/logs/verifier")
+"""The folders that decide the reward: neither an agent nor a check made for it opens them."""
+
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class CheckSuite:

@@ -3,7 +3,8 @@
 import re
 from pathlib import PurePosixPath
 
-TRIPWIRES = ("/tests", "/solution", "/oracle", "/logs/verifier")
+from mechagym.records.checks import TRIPWIRES
+
 _ABSOLUTE = re.compile(r"(?<![\w.:/~<-])(/[A-Za-z0-9_.+-]+(?:/[A-Za-z0-9_.+-]+)*)/?")
 _MARKED = re.compile(r"`([^`\n]+)`")
 _FILE = re.compile(r"(?<![\w/.-])((?:[\w.-]+/)*[\w-][\w.-]*\.[A-Za-z][A-Za-z0-9]{0,7})(?![\w/])")
@@ -34,8 +35,3 @@ def touches_tripwire(text: str) -> bool:
     return any(
         re.search(rf"(?<![\w.~$}}/-]){re.escape(folder)}(?![\w.-])", text) for folder in TRIPWIRES
     )
-
-
-def is_file_name(path: str) -> bool:
-    """Whether a path ends like a file."""
-    return bool(_KNOWN_SUFFIX.search(path))

@@ -281,10 +281,3 @@ def report_of(runs: Runs, tests: Iterable[GeneratedTest]) -> TestReport:
     return TestReport(
         source="runner", tests=cases, exit_code=0 if passed else 1, duration_s=runs.duration_s
     )
-
-
-def all_passed(runs: Runs, wanted: Sequence[GeneratedTest]) -> bool:
-    """Whether every one of these tests ran and passed."""
-    return bool(wanted) and all(
-        (ran := runs.by_id.get(test.test_id)) is not None and ran.passed for test in wanted
-    )

@@ -14,9 +14,9 @@ from typing import Literal
 from mechagym.agents.map.paths import looks_like_file, named
 from mechagym.agents.map.types import Surroundings
 from mechagym.errors import SandboxError
+from mechagym.records.checks import TRIPWIRES
 from mechagym.sandbox.base import Box, ExecOptions
 
-TRIPWIRES = ("/tests", "/solution", "/oracle", "/logs/verifier")
 CACHES = ("/var/lib/apt/lists", "/var/cache")
 SYSTEM = frozenset(
     {"bin", "boot", "dev", "etc", "lib", "lib32", "lib64", "libx32", "proc", "root", "run"}
