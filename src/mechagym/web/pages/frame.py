@@ -11,9 +11,9 @@ from fastapi import Request
 from jinja2 import Environment, FileSystemLoader, StrictUndefined
 from starlette.responses import HTMLResponse
 
-from mechagym.cli.terminal.figures import duration, money, tokens
+from mechagym.cli.terminal.figures import duration, tokens
 from mechagym.store.views.strip import strip
-from mechagym.web.api.shapes import ShareOut
+from mechagym.web.api.shapes import ShareOut, usd
 from mechagym.web.desk import Desk, may_write
 from mechagym.web.text.ansi import coloured
 from mechagym.web.text.markdown import rendered
@@ -91,16 +91,20 @@ def _environment() -> Environment:
         "plain": plain,
         "coloured": coloured,
         "rendered": rendered,
-        "usd": lambda nano: UNKNOWN if nano is None else money(nano / 1e9),
-        "price": lambda usd: money(float(usd)),
+        "usd": _money,
         "percent": _percent,
         "when": _when,
         "short": tokens,
         "lasted": duration,
+        "price": lambda text: f"{float(text):,.2f}",
         "letters": lambda word: LETTERS.get(word, str(word)[:4].upper()),
         "or_unknown": lambda value: UNKNOWN if value is None else value,
     }
     return environment
+
+
+def _money(nano: int | None) -> str:
+    return UNKNOWN if nano is None else f"${float(usd(nano)):,.2f}"
 
 
 def _percent(share: ShareOut) -> str:
