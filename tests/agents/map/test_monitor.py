@@ -1,5 +1,6 @@
 """The monitor beyond its table: what else it reads in a command, tripwires, repetition, waivers."""
 
+import subprocess
 from collections.abc import AsyncIterator
 from dataclasses import replace
 
@@ -10,6 +11,7 @@ from hypothesis import strategies as st
 from mechagym.agents.map.arguments import ReadFile, TaskComplete
 from mechagym.agents.map.monitor import RulesMonitor, signature
 from mechagym.agents.map.monitor.walk import read
+from mechagym.agents.map.monitor.words import Cursor
 from mechagym.events.map import MapTripwire
 from mechagym.sandbox.base import Box
 from tests.actors import open_box
@@ -92,6 +94,8 @@ dd if=/solution/a of=b
 cat < /tests/x
 mv /usr/ /tmp
 rm -rf $'/etc'
+rm -rf $'\x2fetc'
+rm -rf $'\057etc'
 rm -rf ~root
 rm -rf "$(dirname /etc/x)"
 sh <<'E'\nrm -rf /etc\nE
@@ -164,6 +168,29 @@ async def test_what_cannot_be_read(app, text, allowed):
     decision = await monitor(app).review(command(text), STATE)
     assert (decision.allowed, decision.rule) == (allowed, "unparsed")
     assert decision.warning or decision.suggestion
+
+
+@pytest.mark.parametrize(
+    "text",
+    [
+        r"\x2fetc",
+        r"\057etc",
+        "é/ü",
+        r"\;",
+        r"a\tb",
+        r"\'x",
+        r"\e[1m",
+        r"\cA",
+        r"\u00e9",
+        r"\q",
+        r"\x",
+    ],
+)
+def test_a_text_with_escapes_is_what_bash_makes_of_it(text: str):
+    argv = ["bash", "-c", f"printf %s $'{text}'"]
+    said = subprocess.run(argv, capture_output=True, check=True, env={"LC_ALL": "C.UTF-8"}).stdout
+    (part,) = Cursor(f"$'{text}'").word()
+    assert part.text == said.decode()
 
 
 @given(st.text(alphabet="a/ ;&|<>(){}$'\"`\\\n*?[]~=!#-rmfd", max_size=60))

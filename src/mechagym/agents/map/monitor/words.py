@@ -11,6 +11,11 @@ _NAME = re.compile(r"[A-Za-z_]\w*")
 _VARIABLE = re.compile(r"[A-Za-z_]\w*|\d|[?$!#@*-]")
 _BRACED = re.compile(r"([A-Za-z_]\w*|\d+|[@*])(\[[^\]]*\])?(:?[-=+]|)")
 
+_ESCAPE = re.compile(
+    r"\\([0-7]{1,3}|x[0-9A-Fa-f]{1,2}|u[0-9A-Fa-f]{1,4}|U[0-9A-Fa-f]{1,8}|c.|.)", re.DOTALL
+)
+_ESCAPED = dict(zip("abeEfnrtv\\'\"?", "\a\b\x1b\x1b\f\n\r\t\v\\'\"?", strict=True))
+
 
 class Unparsable(Exception):
     """Text that this parser cannot read; what it is in a shell is not known."""
@@ -188,15 +193,14 @@ class Cursor:
         return "".join(text)
 
     def _ansi(self) -> str:
-        """The text of `$'…'`: escapes that make no character of a path are left as they are."""
+        """The text of `$'…'`; what is no escape of bash's is left as it is."""
         start = self.at
         while self.next() != "'":
             if not self.next():
                 raise Unparsable("' is not closed")
             self.at += 2 if self.next() == "\\" else 1
         self.at += 1
-        text = self.text[start : self.at - 1]
-        return text.encode("utf-8", "surrogatepass").decode("unicode_escape", "replace")
+        return _ESCAPE.sub(_unescaped, self.text[start : self.at - 1])
 
     def _arithmetic(self) -> bool:
         """Take `$(( … ))`; False, and nothing taken, where it is a command in a subshell."""
@@ -228,3 +232,15 @@ class Cursor:
     def _to_brace(self) -> None:
         self.quoted(end="}")
         self.at += 1
+
+
+def _unescaped(escape: re.Match[str]) -> str:
+    said = escape[1]
+    if said[0] in "01234567":
+        return chr(int(said, 8) & 0xFF)
+    if said[0] in "xuU" and len(said) > 1:
+        code = int(said[1:], 16)
+        return chr(code) if code < 0xD800 or 0xE000 <= code < 0x110000 else "\ufffd"
+    if said[0] == "c" and len(said) > 1:
+        return chr(ord(said[1]) & 0x1F)
+    return _ESCAPED.get(said, escape[0])
